@@ -114,7 +114,12 @@ class Bundle:
     @property
     def is_decided(self) -> bool:
         """Tell if the outcome of all its events is known."""
-        return self._first_left == len(self.ids)
+        return not self.left_count
+
+    @property
+    def left_count(self) -> int:
+        """Number of its events whose outcome is not known yet."""
+        return len(self.ids) - self._first_left
 
     @property
     def error(self) -> BaseException | None:

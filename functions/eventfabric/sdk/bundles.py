@@ -15,8 +15,10 @@ from queue import Empty, SimpleQueue
 from threading import RLock, Thread, get_ident
 from time import monotonic
 
+from eventfabric import limits
 from eventfabric.copies import when_forked
 from eventfabric.errors import (
+    BackpressureError,
     BufferFullError,
     CopiedProcessError,
     EventFabricError,
@@ -26,6 +28,7 @@ from eventfabric.model import Lane, LaneIndex
 from eventfabric.sdk import exits
 from eventfabric.sdk.bundle import ROW_MEMORY_BYTES, Bundle, PendingReceipts, not_attempted
 from eventfabric.sdk.encoded import Encoded
+from eventfabric.sdk.held_lanes import HeldLanes
 from eventfabric.sdk.outgoing import Outgoing
 from eventfabric.sdk.waiting import Changes, Waiter
 from eventfabric.sdk.workers import Workers
@@ -35,6 +38,8 @@ _log = getLogger("eventfabric")
 _OWNER = "this publisher"
 _LOOK_AGAIN_SECONDS = 1.0
 """Time after which whoever waits checks again if an interruption left anything half done."""
+_HELD_PAUSE_SECONDS = 0.05
+"""Time between two looks at lanes that are held back, while one of them is being tried."""
 _TURN_SECONDS = 5 * _LOOK_AGAIN_SECONDS
 """Time without such a check after which a thread that waited for room counts as interrupted."""
 
@@ -76,6 +81,7 @@ class Bundles:
         self._appending: dict[LaneIndex, int] = {}
         """Lanes that are being appended, and by which thread."""
         self._left_to_callers: deque[Lane] = deque()
+        self._held = HeldLanes(events_max)
         self._room_bytes = buffer_bytes_max
         self._published = 0
         self._failed: list[Bundle] = []
@@ -110,6 +116,7 @@ class Bundles:
             self._handed_on,
             self._appending,
             self._left_to_callers,
+            self._held,
             self._failed,
         ):
             left.clear()
@@ -131,6 +138,8 @@ class Bundles:
         behind: list[Bundle] = []
         with self._lock:
             fits = memory_bytes <= self._room_bytes and not self._turns
+            if self._held and self._refusal(encoded):
+                fits = False
             if fits:
                 self._take_in(encoded, receipts, memory_bytes, behind)
         if not fits:
@@ -139,6 +148,8 @@ class Bundles:
                     self.take(half, receipts, waits=waits)
                 return
             may_wait = self._waits if waits is None else waits
+            # Not in turn with others: a lane that is held back must not hold back the rest.
+            self._wait_for_credit(encoded, waits=may_wait)
             self._take_in_turn(encoded, receipts, memory_bytes, behind, waits=may_wait)
         self._append_what_is_left()
         for bundle in behind:
@@ -184,6 +195,28 @@ class Bundles:
             with self._lock:
                 self._turns.pop(me, None)
                 self._changes.tell()  # the thread whose turn it is now may have room
+
+    def _refusal(self, encoded: Encoded) -> BackpressureError | None:
+        """Return why one of the events' lanes takes no more, if it is held back."""
+
+        def waiting_in(lane: LaneIndex) -> list[Bundle]:
+            opened = self._open.get(lane)
+            return [*self._sealed.get(lane, ()), *([opened] if opened else [])]
+
+        return self._held.refusal((lane for lane, _, _ in encoded.places), waiting_in)
+
+    def _wait_for_credit(self, encoded: Encoded, *, waits: bool) -> None:
+        """Wait until the lanes of events that are held back take more. BackpressureError."""
+        while True:
+            with self._lock:
+                self._check_open()
+                refusal = self._refusal(encoded)
+                if refusal is None:
+                    return
+                if not waits:
+                    raise refusal.with_traceback(None)
+                waiter = self._changes.waiter()
+            self._wait(waiter)
 
     def _is_next(self, thread: int) -> bool:
         """Tell if it is the thread's turn. Threads before it that do not check any more were interrupted."""
@@ -236,7 +269,12 @@ class Bundles:
             if self._open.get(index) is waiting[-1]:
                 del self._open[index]
             lane = waiting[0].lane
-            if not (index in self._appending or index in self._handed_on or lane in self._left_to_callers):
+            if not (
+                index in self._appending
+                or index in self._handed_on
+                or lane in self._left_to_callers
+                or self._held.rests(index)
+            ):
                 self._have_appended(lane)
 
     def _mend_open(self) -> None:
@@ -269,6 +307,7 @@ class Bundles:
         """
         with self._lock:
             self._closed = True
+            self._held.end_within(limits.APPEND_TIMEOUT_SECONDS)
             self._seal_all()  # under the lock that closes it: nothing that was taken before is left behind
             self._changes.tell()  # whoever waits for room stops waiting
             self._wake.put(None)
@@ -343,7 +382,7 @@ class Bundles:
         """Give the idle workers the fullest bundles. The others go on filling up: to seal all that is open whenever
         there is no room would make ever smaller records, and each record costs a call.
         """
-        idle = max(self._parallel_lanes, 1) - len(self._sealed)
+        idle = max(self._parallel_lanes, 1) - len(self._sealed) + len(self._held)
         if idle > 0:
             free = [bundle for index, bundle in self._open.items() if index not in self._sealed]
             for bundle in nsmallest(idle, free, key=lambda bundle: bundle.room_bytes):
@@ -388,7 +427,7 @@ class Bundles:
                 if monotonic() - mended > _LOOK_AGAIN_SECONDS:
                     self._mend()
                     mended = monotonic()
-                wait_seconds = self._seal_lingered()
+                wait_seconds = min(self._seal_lingered(), self._try_held())
             if wait_seconds > 0:
                 with suppress(Empty):
                     self._wake.get(timeout=None if wait_seconds == inf else wait_seconds)
@@ -407,6 +446,14 @@ class Bundles:
                 if bundle.opened <= oldest:
                     self._seal(bundle.lane.index)
         return min(wait_seconds, _LOOK_AGAIN_SECONDS) if self._sealed else wait_seconds
+
+    def _try_held(self) -> float:
+        """Have lanes tried again that were held back for long enough. Return how long to wait until the next look."""
+        pause_seconds = self._held.pause_seconds()
+        if pause_seconds <= 0:
+            self._mend_sealed()
+            return _HELD_PAUSE_SECONDS
+        return pause_seconds
 
     def _close_abandoned(self) -> None:
         """Close for a publisher that nobody holds any more, and log what was lost: nobody else would see it."""
@@ -495,6 +542,11 @@ class Bundles:
             if not bundle.is_decided:  # else interrupted right after the append
                 interruption = self._append(bundle)
             with self._lock:
+                if interruption is None and not bundle.is_decided:  # it is held back
+                    self._unclaim(lane)
+                    self._wake.put(None)
+                    return
+                self._held.let_go(lane.index)
                 listeners = self._finish_first(lane, waiting)
                 goes_on = self._goes_on(lane, waiting)
                 if not goes_on:
@@ -533,15 +585,31 @@ class Bundles:
         return listeners
 
     def _append(self, bundle: Bundle) -> BaseException | None:
-        """Append a bundle, part by part. Return the interruption of that, if any, for the thread to raise."""
+        """Append a bundle, part by part, as far as there is credit. Return the interruption of that, if any, for the
+        thread to raise.
+        """
+        until = monotonic() + limits.APPEND_TIMEOUT_SECONDS
         try:
             while not bundle.is_decided:
                 batch = bundle.batch(self._outgoing)
-                bundle.land(self._outgoing.append(bundle.lane, batch, acks=self._acks, is_atomic=False))
+                try:
+                    bundle.land(self._outgoing.append(bundle.lane, batch, acks=self._acks, is_atomic=False))
+                except BackpressureError as error:
+                    if self._pool is None and monotonic() < until:
+                        self._outgoing.wait(error.retry_after)  # nobody else would append it
+                    elif self._is_held_back(bundle, error):
+                        return None
+                    else:
+                        raise
         except BaseException as error:  # told through the receipt: a worker has nobody to tell
             bundle.fail(error)
             return None if isinstance(error, Exception) else error
         return None
+
+    def _is_held_back(self, bundle: Bundle, error: BackpressureError) -> bool:
+        """Have a bundle wait for credit, and with it what is behind it. False if it must not."""
+        with self._lock:
+            return self._pool is not None and self._held.hold(bundle.lane.index, error)
 
     def _goes_on(self, lane: Lane, waiting: deque[Bundle]) -> bool:
         """Tell if this thread is to append the next bundle of the lane, now that one was appended."""
@@ -555,7 +623,9 @@ class Bundles:
             del self._sealed[lane.index]
             return False
         # Otherwise the lane goes behind those that wait for a worker.
-        return len(self._sealed) <= self._parallel_lanes or not self._is_given_to_a_worker(lane)
+        return len(self._sealed) - len(self._held) <= self._parallel_lanes or not self._is_given_to_a_worker(
+            lane
+        )
 
     def _finish(self, bundle: Bundle) -> list[Callable[[], None]]:
         """Count the bundle's events as done. Return the listeners, to be called once the lock is free."""

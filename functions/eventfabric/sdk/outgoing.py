@@ -350,6 +350,10 @@ class Outgoing:
         route = self._route
         return self.appended(route.append(lane, batch, unsettled=unsettled, acks=acks, is_atomic=is_atomic))
 
+    def wait(self, seconds: float) -> None:
+        """Wait in this thread."""
+        self._clock.sleep(seconds)
+
     def appended(self, record: Record) -> Appended:
         """Return the place of a record that was just appended, and ring its doorbells."""
         if self._express is not None and self.stream.definition.express:
