@@ -9,29 +9,25 @@ from eventfabric.model import LaneIndex
 from eventfabric.sdk.bundle import Bundle
 
 
-class HeldLanes:
-    """Lanes without credit. Each is tried again after a while, and takes no more than one record's worth meanwhile.
+class HeldLanes(dict[LaneIndex, tuple[float, BackpressureError]]):
+    """Lanes without credit: when each is tried again, on the monotonic clock, and why it was refused.
 
-    All calls are made under the lock of the publisher.
+    Until then, it takes no more than one record's worth. All calls are made under the lock of the publisher.
     """
 
     def __init__(self, events_max: int) -> None:
         """`events_max`: events of one record."""
+        super().__init__()
         self._events_max = events_max
-        self._held: dict[LaneIndex, tuple[float, BackpressureError]] = {}
-        """When a lane is tried again, on the monotonic clock; and why it was refused."""
         self._until = inf
-
-    def __len__(self) -> int:
-        return len(self._held)
 
     def hold(self, lane: LaneIndex, error: BackpressureError) -> bool:
         """Hold a lane back that was refused; False if there is no time left to try it again."""
         now = monotonic()
         if now >= self._until:
-            self._held.pop(lane, None)
+            self.pop(lane, None)
             return False
-        self._held[lane] = now + error.retry_after, error
+        self[lane] = now + error.retry_after, error
         return True
 
     def end_within(self, seconds: float) -> None:
@@ -40,28 +36,24 @@ class HeldLanes:
 
     def let_go(self, lane: LaneIndex) -> None:
         """Note that all that waited in a lane is appended, or was given up."""
-        self._held.pop(lane, None)
+        self.pop(lane, None)
 
     def rests(self, lane: LaneIndex) -> bool:
         """Tell if it is too early to try a lane again."""
-        return lane in self._held and monotonic() < self._held[lane][0]
+        return lane in self and monotonic() < self[lane][0]
 
     def pause_seconds(self) -> float:
         """Return the seconds until the next lane is to be tried again; infinity if none is."""
-        return min((until for until, _ in self._held.values()), default=inf) - monotonic()
+        return min((until for until, _ in self.values()), default=inf) - monotonic()
 
     def refusal(
         self, lanes: Iterable[LaneIndex], bundles_of: Callable[[LaneIndex], Sequence[Bundle]]
     ) -> BackpressureError | None:
         """Return why one of these lanes takes no further event. `bundles_of`: what waits in a lane."""
         for lane in lanes:
-            if lane in self._held:
+            if lane in self:
                 bundles = bundles_of(lane)
                 # A second one that is full, or as many events as a record may hold.
                 if len(bundles) > 2 or sum(bundle.left_count for bundle in bundles) >= self._events_max:
-                    return self._held[lane][1]
+                    return self[lane][1]
         return None
-
-    def clear(self) -> None:
-        """Forget all lanes."""
-        self._held.clear()

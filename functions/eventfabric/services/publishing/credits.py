@@ -11,7 +11,7 @@ from threading import Lock
 from typing import Final, NamedTuple
 
 from eventfabric.copies import when_forked
-from eventfabric.errors import BackpressureError, LastingError
+from eventfabric.errors import BackpressureError, LastingError, ThrottledError
 from eventfabric.model import Lane, LaneIndex, Region, SequenceNumber, StreamName, SubscriptionName
 from eventfabric.model.credit import fitting, least
 from eventfabric.ports import Clock, Entropy
@@ -139,13 +139,16 @@ class KnownCredits:
         return self._clock.steady_ms() >= self._reads_from_ms
 
     def _read(self, gate: Gate, lane: Lane, is_due: Callable[[Gate, Lane], bool]) -> None:
-        """Read what a gate grants, if that is due; not if another thread just did."""
-        if is_due(gate, lane) and self._lock.acquire(timeout=_WAIT_SECONDS):
-            try:
-                if is_due(gate, lane):
-                    self._learn(gate, credit_part(lane))
-            finally:
-                self._lock.release()
+        """Read what a gate grants, if that is due; not if another thread just did. PortError."""
+        if not is_due(gate, lane):
+            return
+        if not self._lock.acquire(timeout=_WAIT_SECONDS):
+            raise ThrottledError("read credits", "another thread has waited for them for too long")
+        try:
+            if is_due(gate, lane):
+                self._learn(gate, credit_part(lane))
+        finally:
+            self._lock.release()
 
     def _learn(self, gate: Gate, part: int) -> None:
         name = gate.subscription
