@@ -14,14 +14,18 @@ import msgspec
 import eventfabric
 from eventfabric import Event
 from eventfabric.model import Batch, Lane, Record
+from eventfabric.model.credit import Account
+from eventfabric.rare_ports import Backfills, Credits
+from eventfabric.services.delivery.granting import Granting
 from eventfabric.services.delivery.target_streams import TargetStreams, TargetWrites
+from eventfabric.services.publishing.credits import KnownCredits
 
 SECRET = "4111-1111"
 CONTENT = SECRET.encode()
 _NAMES = """
     about accepted_because action alias backfill batch_id by called chain closing code code_version contact deliver
     deprecated detail digest durability edit elsewhere error_type event_id event_type expiry_attribute fabric failure
-    failures former_regions function guarantee handler hint id kind lane lanes layers lost member more name of
+    failures former former_regions function guarantee handler hint id kind lane lanes layers lost member more name of
     on_expired on_late operation order origin owner path permanent pointer position proof publishes raised_with reason
     region regions replaces request_id said schema security_group_ids since sort_key_type source sources start state
     step stops stream stream_view subnet_ids subscription subscriptions sunset table target token trace_id type types
@@ -37,7 +41,15 @@ _SHOWN = """
 """
 SHOWN = frozenset(_SHOWN.split())
 """Fields whose names do not say so: digests, settings, what is declared, and what a service or a check says."""
-TYPED_ONLY = {"TargetStreams": TargetStreams, "TargetWrites": TargetWrites}
+TYPED_ONLY = {
+    "Account": Account,
+    "Backfills": Backfills,
+    "Credits": Credits,
+    "Granting": Granting,
+    "KnownCredits": KnownCredits,
+    "TargetStreams": TargetStreams,
+    "TargetWrites": TargetWrites,
+}
 """Types that modules of the package import for typing alone."""
 HOLDERS = ("aws", "errors", "model", "ports", "runtime", "sdk", "services", "wire")
 """Parts of the package that handle events. The others are settings, programs and tests."""

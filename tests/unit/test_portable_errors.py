@@ -42,6 +42,9 @@ _KNOWN: dict[str, Any] = {
     "size_bytes": 10,
     "buffer_bytes_max": 5,
     "published": 3,
+    "gates": ("billing",),
+    "grant": 7,
+    "retry_after": 1.5,
     "item": {"a": {"S": "1"}},
     "failures": [("e1", OutcomeUnknownError("append", "no reply"))],
 }
