@@ -9,13 +9,13 @@ from eventfabric import limits
 from eventfabric.definition.sections import Backpressure, WhilePaused
 from eventfabric.errors import LastingError, PortError
 from eventfabric.model import ANY_TAIL, Committed, SequenceNumber
-from eventfabric.model.credit import Account
 from eventfabric.services.delivery.breaker import CircuitBreaker
 from eventfabric.services.delivery.lane_result import LaneOutcome
 from eventfabric.telemetry import Metric
 from eventfabric.testing.memory.faults import Fault, Faults, SimulatedCrash, nth
 from eventfabric.wire.keys import credit_key
 from tests.support.expiry import DAY_SECONDS, DAYS, expire
+from tests.support.granted import account, slot
 from tests.support.handovers import hand_over
 from tests.support.memory_fabric import AWAY, HOME, LANE, event
 from tests.support.subscribed_stream import INVOCATION_MS, LANE_KEY, SubscribedStream
@@ -33,19 +33,6 @@ def gated(backpressure: Backpressure | None = GATE, **settings: Any) -> Subscrib
 
 def put(fabric: SubscribedStream, count: int, *, name: str = "e") -> None:
     fabric.put(*(event(f"{name}{number}", key=str(number)) for number in range(count)))
-
-
-def slot(fabric: SubscribedStream) -> int | None:
-    """Return what a Region's functions granted in the lane."""
-    key = LANE_KEY
-    granted = fabric.ports().credits.granted(key.stream, key.subscription, key.lane.origin, part=0)
-    return granted.get(fabric.region, {}).get(LANE.index)
-
-
-def account(fabric: SubscribedStream) -> Account:
-    credit = fabric.cursor().credit
-    assert credit is not None
-    return credit
 
 
 def come_again(

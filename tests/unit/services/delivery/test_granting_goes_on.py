@@ -8,29 +8,17 @@ import pytest
 from eventfabric import limits
 from eventfabric.definition.sections import Backpressure
 from eventfabric.model import CircuitState, SequenceNumber
-from eventfabric.model.credit import Account, fitting
+from eventfabric.model.credit import fitting
 from eventfabric.services.delivery.breaker import CircuitBreaker
 from eventfabric.services.delivery.lane_result import LaneOutcome
 from tests.support.failing_handlers import FEW, Failing, fabric_of, named
+from tests.support.granted import account, slot
 from tests.support.handovers import hand_over, without_parked
 from tests.support.memory_fabric import AWAY, LANE, event
 from tests.support.replays import replay
 from tests.support.subscribed_stream import LANE_KEY, SubscribedStream
 
 GATE = Backpressure(seconds=10, events_min=16)
-
-
-def slot(fabric: SubscribedStream) -> SequenceNumber | None:
-    """Return what a Region's functions granted in the lane."""
-    key = LANE_KEY
-    granted = fabric.ports().credits.granted(key.stream, key.subscription, key.lane.origin, part=0)
-    return granted.get(fabric.region, {}).get(LANE.index)
-
-
-def account(fabric: SubscribedStream) -> Account:
-    credit = fabric.cursor().credit
-    assert credit is not None
-    return credit
 
 
 def delivered(count: int, **settings: Any) -> SubscribedStream:
