@@ -179,7 +179,7 @@ class SubscribedStream(MemoryFabric):
             telemetry=self.telemetry,
             side_by_side=side_by_side,
             memory_bytes=memory_bytes,
-            backpressure=self.backpressure,
+            backpressure=self.backpressure or self.subscription.definition.backpressure,
         )
 
     def bell(self, of: Lane = LANE, tail: int | None = None) -> Doorbell:

@@ -23,7 +23,7 @@ from eventfabric.definition.schema import (
     Stream,
     Subscription,
 )
-from eventfabric.definition.sections import Breaker, Deprecation, Retry, Slo, TypeSection
+from eventfabric.definition.sections import Backpressure, Breaker, Deprecation, Retry, Slo, TypeSection
 from eventfabric.extras import needing
 from eventfabric.limits import ENVIRONMENT_BYTES_MAX, FABRIC_CHARACTERS_MAX, UNRESERVED_CONCURRENCY_MIN
 from eventfabric.whole_files import write_whole
@@ -39,6 +39,7 @@ _TABLES: Final[Sequence[tuple[str, type]]] = (
     ("subscriptions.NAME.retry", Retry),
     ("subscriptions.NAME.breaker", Breaker),
     ("subscriptions.NAME.slo", Slo),
+    ("subscriptions.NAME.backpressure", Backpressure),
     (f"functions{_AND}subscriptions.NAME.function", FunctionSettings),
     (f"functions.vpc.REGION{_AND}subscriptions.NAME.function.vpc.REGION", Vpc),
     (f"functions.provisioned_pollers{_AND}subscriptions.NAME.function.provisioned_pollers", Pollers),
@@ -289,6 +290,7 @@ Rules between keys:
 - Once a subscription has `tables`, its handler may use no others. No table of the fabric is among them.
 - `alarm_actions` must be in Regions of the fabric. If there are any, each Region must have one.
 - A subscription without a table `slo` has no objective.
+- A subscription without a table `backpressure` holds no producer back.
 - `stage` and the fabric's `name` have at most {FABRIC_CHARACTERS_MAX - 1} characters together.
 - A subscription's `function` has the keys of `[functions]` that it does not set itself. `environment` has the variables
   of both. `maximum_concurrency` and `provisioned_pollers` exclude each other: a subscription that sets one has no

@@ -27,7 +27,15 @@ from eventfabric.definition.marks import (
     TableName,
     TopicArn,
 )
-from eventfabric.definition.sections import Breaker, Compatibility, Retry, Schemas, Slo, TypeSection
+from eventfabric.definition.sections import (
+    Backpressure,
+    Breaker,
+    Compatibility,
+    Retry,
+    Schemas,
+    Slo,
+    TypeSection,
+)
 from eventfabric.limits import (
     ACCOUNT_CONCURRENCY,
     ACCOUNT_CONCURRENCY_MAX,
@@ -330,6 +338,12 @@ class Subscription(Table):
     slo: Annotated[
         Slo | None,
         Doc("Objective: how fast deliveries must be, and how often they may be slower.", default="none"),
+    ] = None
+    backpressure: Annotated[
+        Backpressure | None,
+        Doc(
+            "How far producers may be ahead of the subscription, in each lane.", default="as far as they get"
+        ),
     ] = None
 
 

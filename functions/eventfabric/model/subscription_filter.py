@@ -35,6 +35,11 @@ class SubscriptionFilter:
         """Describe the wanted events, for people."""
         return "any event" if self._types is None else f"events of type {' or '.join(sorted(self._types))}"
 
+    @classmethod
+    def ringing(cls, definition: Subscription) -> "SubscriptionFilter":
+        """Return the filter of records for which a subscription is rung: all, if it holds producers back."""
+        return cls.of(definition) if definition.backpressure is None else EVERYTHING
+
     @property
     def wants_all(self) -> bool:
         """Tell if every event is wanted, so that no event need be looked at."""

@@ -316,6 +316,7 @@ class Runtime:
             side_by_side=self._side_by_side,
             memory_bytes=self._memory_bytes,
             targets=self._targets,
+            backpressure=self.own.definition.backpressure,
         )
 
 

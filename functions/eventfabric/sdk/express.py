@@ -74,7 +74,7 @@ class Express:
         if known is None or known[0] is not subscription:  # it may have been deployed anew
             known = self._filters[subscription.name] = (
                 subscription,
-                SubscriptionFilter.of(subscription.definition),
+                SubscriptionFilter.ringing(subscription.definition),
             )
         return known[1]
 

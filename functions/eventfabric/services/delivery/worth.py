@@ -1,6 +1,7 @@
 """Worth: tell for which records of a stream the queue of a subscription is rung.
 
 a record that may hold a wanted event     always
+any, if it holds producers back           always: what is granted to them moves with the cursor
 any other, appended here a moment ago     no: the cursor may stay behind it, and nothing waits
 ... at each 4,096th event of the lane     yes, so that the next wanted event has little to read before it
 ... in a replica, or copied later         yes: it may fill a hole in front of a wanted one, whose run ended there
@@ -26,7 +27,7 @@ class Worth:
 
     def __init__(self, subscription: SubscriptionTopology, *, region: Region, clock: Clock) -> None:
         self._subscription = subscription
-        self._filter = SubscriptionFilter.of(subscription.definition)
+        self._filter = SubscriptionFilter.ringing(subscription.definition)
         self._region = region
         self._clock = clock
         self._has_begun = subscription.definition.start != "latest"

@@ -48,6 +48,15 @@ def test_nobody_is_rung_for_what_nobody_wants() -> None:
     assert fabric.cursor().sequence == 4
 
 
+def test_a_subscription_that_holds_producers_back_is_rung_for_all_and_handles_what_it_wants() -> None:
+    fabric = fabric_of(**{"backpressure.seconds": 10})
+    put(fabric, "placed", "paid", "placed", "placed")
+    fabric.relay_all()
+    assert rung(fabric) == [(f"{HOME}/0.0", 4)]
+    fabric.deliver_all()
+    assert fabric.recorder.ids() == ["paid1"]
+
+
 def test_a_lane_is_rung_all_the_same_once_it_has_so_many_more_events() -> None:
     fabric, every = fabric_of(), limits.RING_EVERY_EVENTS
     relay = Relay(fabric.stream, region=HOME, ports=fabric.ports(), telemetry=fabric.telemetry)
