@@ -145,6 +145,11 @@ class StreamTopology:
             return None
         return TableTopology(f"{self.table.name}-ledger", self.table.regions, "S", is_quorum=True)
 
+    @cached_property
+    def gating(self) -> tuple[SubscriptionTopology, ...]:
+        """Subscriptions that let producers append only as far as they grant."""
+        return tuple(own for own in self.subscriptions if own.definition.backpressure is not None)
+
     @property
     def retention_seconds(self) -> int | None:
         """Time for which records are kept; None: for ever."""

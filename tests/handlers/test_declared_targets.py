@@ -67,13 +67,13 @@ class _CountedLog:
         return getattr(self._log, name)
 
 
-def topology(*, guarantee: str = "at_least_once", lanes: int = 1) -> Topology:
+def topology(*, guarantee: str = "at_least_once", lanes: int = 1, others: str = "") -> Topology:
     return Topology(
         parse_definition(
             f'[fabric]\nname = "shop"\nregions = ["{US}", "{AWAY}"]\n[streams.orders]\nlanes = 1\n'
             f"[streams.{INVOICES}]\nlanes = {lanes}\n"
             f'[subscriptions.all]\nstream = "orders"\nhandler = "subscribers.any:handle"\n'
-            f'guarantee = "{guarantee}"\npublishes = ["{INVOICES}"]\n'
+            f'guarantee = "{guarantee}"\npublishes = ["{INVOICES}"]\n{others}'
         )
     )
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
 from eventfabric.definition.schema import Deliver, Durability
+from eventfabric.definition.sections import Backpressure, WhilePaused
 from eventfabric.errors import LogError
 from eventfabric.formats import Formats
 from eventfabric.model.deprecation import DeprecatedType
@@ -109,6 +110,12 @@ class SubscriptionFacts:
     region: str | None = None
     start: str = "earliest"
     publishes: tuple[str, ...] = ()
+    backpressure_seconds: int = 0
+    """Seconds by which producers may be ahead of it; 0: it holds nobody back."""
+    backpressure_events_min: int = 16
+    """Events by which they may always be ahead in a lane."""
+    holds_while_paused: bool = False
+    """They are held back while it is paused, too."""
     reads_max: int = 1
     """Newest format that its function reads."""
     writes: int = 1
@@ -122,6 +129,17 @@ class SubscriptionFacts:
     def formats(self) -> Formats:
         """The newest formats that its function knows."""
         return Formats(self.reads_max, self.writes)
+
+    @property
+    def backpressure(self) -> Backpressure | None:
+        """How far producers may be ahead of it; None: as far as they get, as ever once it is not active any more."""
+        if not self.backpressure_seconds or self.state is not State.ACTIVE:
+            return None
+        return Backpressure(
+            seconds=self.backpressure_seconds,
+            events_min=self.backpressure_events_min,
+            while_paused=WhilePaused.HOLD if self.holds_while_paused else WhilePaused.PASS,
+        )
 
     def standing_as(self, other: "SubscriptionFacts") -> "SubscriptionFacts":
         """Return what this says of the subscription, with the state, incarnation and time that another says.

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field, replace
-from functools import cache, cached_property, wraps
+from functools import cache, cached_property, partial, wraps
 from logging import getLogger
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeAlias, TypeVar, cast
@@ -294,12 +294,15 @@ class Runtime:
         """Streams into which the handler publishes, as this function appends to them for all its deliverers."""
         if not self._published_to:
             return None
+        from eventfabric.services.publishing.gates import Gating
         from eventfabric.services.publishing.targets import Targets
 
+        gating = Gating(lambda _: self.ports.credits, clock=self.ports.clock, entropy=self.ports.entropy)
         return Targets(
             self._published_to,
             self.ports,
             as_declared=lambda target: target if self.declared is None else self.declared.target(target),
+            credits_of=partial(gating.of, region=self.region),
         )
 
     def _deliverer(self, handler: Handler) -> "Deliverer":

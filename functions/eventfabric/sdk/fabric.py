@@ -24,7 +24,7 @@ from eventfabric.sdk.outgoing import Outgoing
 from eventfabric.sdk.publisher import Publisher, WhenFull
 from eventfabric.sdk.routes import Routes
 from eventfabric.services.catalogue.streams import DeclaredStreams
-from eventfabric.services.publishing.gates import GatesOf, Gating, no_gates
+from eventfabric.services.publishing.gates import GatesOf, Gating, gates_of
 from eventfabric.services.publishing.outbox import OutboxAppend, WritesOf
 from eventfabric.services.publishing.posted_tails import Posting
 from eventfabric.stream_topology import StreamTopology
@@ -56,7 +56,7 @@ class Fabric:
         ledger_of: Callable[[Region], Ledger] | None = None,
         doorbells_of: Callable[[Region], Doorbells] | None = None,
         credits_of: "Callable[[Region], Credits] | None" = None,
-        gates_of: GatesOf = no_gates,
+        gates_of: GatesOf = gates_of,
         failover: Sequence[str] = (),
         source: str | None = None,
         schemas: "SchemaChecks | None" = None,

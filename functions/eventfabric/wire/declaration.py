@@ -35,7 +35,9 @@ _NUMBERS: Final = {
     "lanes": (1, limits.LANES_MAX),
     "retention_days": (1, 3650),
     **dict.fromkeys(("reads_required", "writes_required", "reads_max", "writes"), (1, 1_000_000)),
-    **dict.fromkeys(("incarnation", "highest"), (0, 1_000_000_000)),
+    **dict.fromkeys(
+        ("incarnation", "highest", "backpressure_seconds", "backpressure_events_min"), (0, 1_000_000_000)
+    ),
     **dict.fromkeys(("closing_since_ms", "since_ms", "at_ms"), (0, _TIME_MS_MAX)),
 }
 """Bounds of all numbers, by the member's name."""

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 from eventfabric.definition.guarantee import Guarantee
 from eventfabric.definition.schema import Stream, Subscription
-from eventfabric.definition.sections import Deprecation, TypeSection
+from eventfabric.definition.sections import Backpressure, Deprecation, TypeSection, WhilePaused
 from eventfabric.formats import OWN_FORMATS, Formats
 from eventfabric.model.catalogue import (
     Declaration,
@@ -76,6 +76,7 @@ def subscription_facts(
 ) -> SubscriptionFacts:
     """Return what a definition says of a subscription, whose function runs a version that knows these formats."""
     definition = subscription.definition
+    known = definition.backpressure or Backpressure()
     return SubscriptionFacts(
         name=subscription.name,
         owner=topology.definition.fabric.owner or "",
@@ -87,6 +88,9 @@ def subscription_facts(
         region=definition.region,
         start=definition.start,
         publishes=definition.publishes,
+        backpressure_seconds=0 if definition.backpressure is None else known.seconds,
+        backpressure_events_min=known.events_min,
+        holds_while_paused=known.while_paused is WhilePaused.HOLD,
         reads_max=formats.reads,
         writes=formats.writes,
         version=version,
@@ -132,9 +136,12 @@ def rung_subscriptions(
 
 
 def _as_declared(subscription: SubscriptionTopology, facts: SubscriptionFacts | None) -> SubscriptionTopology:
-    """Return a subscription in the incarnation that is declared, and with the types that its function takes."""
+    """Return a subscription in the incarnation, with the types and the backpressure, that are declared."""
     own = replace(subscription, incarnations={subscription.name: incarnation_of(facts)})
-    return own if facts is None else replace(own, definition=replace(own.definition, types=facts.types))
+    if facts is None:
+        return own
+    definition = replace(own.definition, types=facts.types, backpressure=facts.backpressure)
+    return replace(own, definition=definition)
 
 
 def incarnation_of(facts: SubscriptionFacts | None) -> Incarnation:
@@ -154,6 +161,7 @@ def declared_subscription(fabric: str, stream: Stream, facts: SubscriptionFacts)
         region=facts.region,
         start=facts.start,
         publishes=facts.publishes,
+        backpressure=facts.backpressure,
         contact=facts.contact or None,
     )
     return SubscriptionTopology(

@@ -30,6 +30,7 @@ _STREAM: Final = (
 )
 _SUBSCRIPTION: Final = (
     *("handler", "guarantee", "types", "deliver", "region", "start", "publishes", "owner", "contact"),
+    *("backpressure_seconds", "backpressure_events_min", "holds_while_paused"),
 )
 
 Queues = Mapping[tuple[Region, str], Presence]

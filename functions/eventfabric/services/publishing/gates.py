@@ -6,7 +6,7 @@ What a stream without gates does not need is imported where the first gate is de
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, TypeAlias
 
-from eventfabric.model import Region, StreamName
+from eventfabric.model import Region, StreamName, SubscriptionName
 from eventfabric.ports import Clock, Entropy
 from eventfabric.stream_topology import StreamTopology
 
@@ -24,9 +24,16 @@ def ungated() -> "KnownCredits | None":
     return None
 
 
-def no_gates(stream: StreamTopology) -> "Sequence[Gate]":
-    """Return the gates of a stream whose subscriptions hold nobody back."""
-    return ()
+def gates_of(stream: StreamTopology) -> "Sequence[Gate]":
+    """Return the gates of a stream, as it is declared in a Region or defined."""
+    if not stream.gating:
+        return ()
+    from eventfabric.services.publishing.credits import Gate
+
+    return [
+        Gate(SubscriptionName(own.state_name), is_everywhere=own.definition.deliver == "everywhere")
+        for own in stream.gating
+    ]
 
 
 class Gating:
@@ -36,7 +43,7 @@ class Gating:
         self,
         credits_of: "Callable[[Region], Credits]",
         *,
-        gates_of: GatesOf,
+        gates_of: GatesOf = gates_of,
         clock: Clock,
         entropy: Entropy,
     ) -> None:

@@ -44,6 +44,7 @@ def producer(
         outbox=ports.outbox,
         ledger_of=lambda region: ports.at(region).ledger,
         doorbells_of=lambda region: ports.at(region).doorbells,
+        credits_of=lambda region: ports.at(region).credits,
         parallel_lanes=0,
         schemas=closed(schemas),
     )
