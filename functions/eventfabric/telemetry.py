@@ -23,6 +23,7 @@ class Unit(StrEnum):
     COUNT = "Count"
     MILLISECONDS = "Milliseconds"
     SECONDS = "Seconds"
+    PERCENT = "Percent"
 
 
 class Metric(StrEnum):
@@ -105,6 +106,10 @@ class Metric(StrEnum):
     OLDEST_UNDELIVERED = "OldestUndelivered"
     """Delay of a subscription: age of the oldest event that no cursor has passed, whether it can be delivered or not,
     by the clock of the Region that looks. Events of parked keys do not count. Unit: Seconds.
+    """
+    LATENCY_BUDGET_USED = "LatencyBudgetUsed"
+    """Age of the oldest undelivered event, as a share of the latency that the subscription's objective allows. Reported
+    only with an objective, and not while the subscription is paused. Unit: Percent.
     """
     KEYS_FAILING = "KeysFailing"
     """Parked keys whose first event has failed for ten minutes, and will be tried again. Unit: Count."""
@@ -203,6 +208,7 @@ _ONLY_LOGGED: Final = frozenset(
 _UNITS: Final = {
     Metric.DELIVERY_LATENCY: Unit.MILLISECONDS,
     Metric.OLDEST_UNDELIVERED: Unit.SECONDS,
+    Metric.LATENCY_BUDGET_USED: Unit.PERCENT,
     Metric.CLOCK_AHEAD: Unit.SECONDS,
     Metric.OLDEST_ROUND: Unit.SECONDS,
 }

@@ -133,6 +133,8 @@ class _Page:
             )
             oldest = self._search(Metric.OLDEST_UNDELIVERED, "Maximum", region)
             yield self._graph(f"Oldest undelivered event in {region} (s)", oldest)
+            used = self._search(Metric.LATENCY_BUDGET_USED, "Maximum", region)
+            yield self._graph(f"Latency budget used in {region} (%)", used)
             handled = self._search(Metric.EVENTS_HANDLED, "Sum", region)
             yield self._graph(f"Events handled in {region}", handled)
         for region in self.topology.regions:

@@ -72,14 +72,19 @@ class Vitals:
 
     def tell(self, telemetry: Telemetry, standings: dict[str, Standing], *, now_ms: int) -> None:
         """Report all gauges to the telemetry, at the end of the pass."""
-        for name in (subscription.name for subscription in self._stream.subscriptions):
+        for subscription in self._stream.subscriptions:
+            name = subscription.name
             gauges = self.tally.of(name)
             age_ms = 0 if gauges.oldest_ms is None else max(0, now_ms - gauges.oldest_ms)
-            is_open = standings.get(name, Standing()).circuit.state is CircuitState.OPEN
+            state = standings.get(name, Standing()).circuit.state
             telemetry.gauge(Metric.OLDEST_UNDELIVERED, age_ms / 1000, of=name)
+            slo = subscription.definition.slo
+            # A pause is what somebody wants. An outage is not, and events of one are as late as any.
+            if slo is not None and state is not CircuitState.PAUSED:
+                telemetry.gauge(Metric.LATENCY_BUDGET_USED, 100 * age_ms / slo.latency_ms, of=name)
             telemetry.gauge(Metric.KEYS_FAILING, gauges.failing, of=name)
             telemetry.gauge(Metric.KEYS_DEAD, gauges.dead, of=name)
-            telemetry.gauge(Metric.CIRCUIT_OPEN, int(is_open), of=name)
+            telemetry.gauge(Metric.CIRCUIT_OPEN, int(state is CircuitState.OPEN), of=name)
         # Below these bounds there is nothing to tell, and a metric that is not reported costs nothing.
         if self.tally.clock_ahead_ms > limits.CLOCK_TOLERANCE_MILLISECONDS:
             telemetry.gauge(Metric.CLOCK_AHEAD, self.tally.clock_ahead_ms / 1000, of=self._stream.name)
