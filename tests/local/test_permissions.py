@@ -125,6 +125,37 @@ def test_a_producer_reads_no_ledger_reaches_no_other_stream_and_notes_no_other_r
     assert not is_denied(fabric, allowed, client.query, TableName="shop-orders", **query)
 
 
+def test_a_producer_reads_what_subscriptions_grant_in_the_region_and_grants_nothing(
+    fabric: LocalFabric,
+) -> None:
+    topology, client = fabric.topology, clients(fabric, US).dynamodb
+    allowed = publisher(topology, topology.stream(ORDERS))
+
+    def reads(key: str) -> bool:
+        values = {":pk": {"S": key}}
+        query = {"KeyConditionExpression": "pk = :pk", "ExpressionAttributeValues": values}
+        return not is_denied(fabric, allowed, client.query, TableName="shop-ledger", **query)
+
+    assert reads(f"orders/all/credits/{US}/0")
+    assert reads(f"orders/all#2/credits/{US}/3")
+    assert not reads(f"orders/all/credits/{EU}/0")
+    assert not reads(f"other/others/credits/{US}/0")
+    assert not reads("orders/all")
+    assert not reads(f"orders/all/{US}/0.0")
+    key = {"pk": {"S": f"orders/all/credits/{US}/0"}, "sk": {"S": f"{US}/0"}}
+    change = {"UpdateExpression": "SET #n = :n", "ExpressionAttributeNames": {"#n": "0"}}
+    values = {":n": {"N": "9"}}
+    assert is_denied(
+        fabric,
+        allowed,
+        client.update_item,
+        TableName="shop-ledger",
+        Key=key,
+        ExpressionAttributeValues=values,
+        **change,
+    )
+
+
 def test_a_producer_reads_what_is_declared_and_only_operators_declare(fabric: LocalFabric) -> None:
     topology, client = fabric.topology, clients(fabric, US).dynamodb
     stream = topology.stream(ORDERS)

@@ -45,6 +45,7 @@ retry = {{ immediate = 0, attempts = 2, permanent = ["builtins:ValueError"] }}
 [subscriptions.audit]
 stream = "orders"
 handler = "subscribers.billing:charge"
+backpressure = {{ events_min = 1000 }}
 [subscriptions.nearby]
 stream = "near"
 handler = "subscribers.billing:charge"

@@ -15,7 +15,7 @@ from eventfabric.deployment.permissions import (
     dynamodb,
     keep_backfills,
     lanes_of,
-    look_at_marks,
+    look_at_lanes,
     queue,
     queues,
     read_log,
@@ -33,7 +33,8 @@ def publisher(topology: Topology, stream: StreamTopology) -> list[Statement]:
 
     A confirmation (`acks=2`) writes a record of another Region's lane, as replication does. Notes of ids published once
     belong to one Region each. Of the ledger, a producer may read only how far reconciliation has seen the lanes, for
-    cases of doubt that the log alone cannot resolve. It reads what is declared of the stream, and declares nothing.
+    cases of doubt that the log alone cannot resolve, and how far subscriptions let it fill them. It reads what is
+    declared of the stream, and declares nothing.
     """
     origins = stream.definition.regions
     appends = [
@@ -45,7 +46,7 @@ def publisher(topology: Topology, stream: StreamTopology) -> list[Statement]:
         )
         for region in origins
     ]
-    looks = [look_at_marks(topology, stream, region) for region in origins]
+    looks = [look_at_lanes(topology, stream, region) for region in origins]
     rings = [queues("ring for what is published", RING, topology, origins, [f"{stream.name}/doorbells"])]
     return [
         *appends,

@@ -181,7 +181,7 @@ def _deliver(topology: Topology, subscription: SubscriptionTopology, region: str
         queue("ring later", RING, subscription.timers.name, region),
         read_log(stream, [region]),
         Statement(
-            "keep the state of its lanes, and its steps",
+            "keep the state of its lanes, its steps, and what it grants to producers",
             dynamodb("Query", "GetItem", "PutItem", "UpdateItem", "DeleteItem"),
             (table(ledger, region),),
             leading_keys=(name, f"{name}/*", f"{name}{INCARNATION}*"),
@@ -218,7 +218,7 @@ def _publish_to(topology: Topology, target: StreamTopology, region: str) -> list
             (table(target.table, region),),
             leading_keys=(f"@{region}/{target.name}",),
         ),
-        look_at_marks(topology, target, region),
+        look_at_lanes(topology, target, region),
     ]
 
 
@@ -229,13 +229,13 @@ def _use(table: str, actions: Sequence[str], region: str) -> Statement:
     return Statement(f"use {table}", dynamodb(*actions), resources, wildcard="Its owner names its indexes.")
 
 
-def look_at_marks(topology: Topology, stream: StreamTopology, region: str) -> Statement:
-    """Allow to look up how far reconciliation has seen the lanes of a Region."""
+def look_at_lanes(topology: Topology, stream: StreamTopology, region: str) -> Statement:
+    """Allow to look up how far reconciliation has seen the lanes of a Region, and how far they may be filled."""
     return Statement(
-        f"look up how far the lanes of {stream.name} in {region} were seen",
+        f"look up how far the lanes of {stream.name} in {region} were seen, and may be filled",
         dynamodb("Query"),
         (table(topology.ledger_of(stream.name), region),),
-        leading_keys=(f"{stream.name}/marks/{region}",),
+        leading_keys=(f"{stream.name}/marks/{region}", f"{stream.name}/*/credits/{region}/*"),
     )
 
 
