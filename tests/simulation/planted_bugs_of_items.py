@@ -7,7 +7,7 @@ OF_ITEMS = [
         "tail believed at once",
         "a lane goes on behind whatever stands last in it",
         "eventfabric.services.lanes.lane_end:lane_end",
-        "if newer is not None and _fits(log, newer, older, now_ms):",
+        "if newer is not None and _fits(log, newer, older, now_ms, start):",
         "if newer is not None:",
         by="stuck_lane",
         seed=2,

@@ -232,7 +232,7 @@ CONDITIONS: list[tuple[Bug, Check]] = [
         bug(
             "of marks in several parts, those of subscriptions are lost",
             "eventfabric.wire.marks_item:_parts",
-            'parts[f"{part}/{subscription}"][index] = stood_at',
+            'parts[f"{part}/{subscription}"][number] = stood_at',
             "pass",
         ),
         marks_item.test_all_lanes_of_a_hundred_subscriptions_that_lag_differently_stay_in_bounded_items,

@@ -53,6 +53,11 @@ class Lane:
         """Text of the lane within its origin, such as `0.17`."""
         return f"{self.generation}.{self.index}"
 
+    @property
+    def number(self) -> int:
+        """Number of the lane among all that its origin can have: the index, and behind these the next generations."""
+        return self.generation * limits.LANES_MAX + self.index
+
     @classmethod
     def parse(cls, text: str) -> "Lane":
         """Parse the text that `str(lane)` wrote. ValueError for anything else."""

@@ -10,7 +10,6 @@ from eventfabric.model.identity import (
     Chain,
     DeclarationLane,
     Lane,
-    LaneIndex,
     Region,
     SequenceNumber,
 )
@@ -70,29 +69,29 @@ class Mark:
 
 @dataclass(frozen=True, slots=True)
 class Marks:
-    """Marks of an origin's lanes of one stream, by lane index.
+    """Marks of an origin's lanes of one stream, by the number of the lane.
 
     `versions`: number of writes of each part in which they are stored.
     """
 
-    lanes: dict[LaneIndex, Mark] = field(default_factory=dict)
+    lanes: dict[int, Mark] = field(default_factory=dict)
     versions: dict[str, int] = field(default_factory=dict)
     unreadable: dict[str, UndecodableItemError] = field(default_factory=dict, compare=False)
     """Parts that are left out because they cannot be read. The next write of the marks replaces them."""
 
-    def of(self, index: LaneIndex) -> Mark:
+    def of(self, number: int) -> Mark:
         """Return a lane's mark, as far as it can be read."""
-        return self.lanes.get(index, Mark())
+        return self.lanes.get(number, Mark())
 
-    def doubt(self, index: LaneIndex, of: Collection[str] | None = None) -> UndecodableItemError | None:
+    def doubt(self, number: int, of: Collection[str] | None = None) -> UndecodableItemError | None:
         """Return why a lane's mark says less than is remembered; None: it says everything.
 
         `of`: the subscriptions whose cursors are asked for beside the mark itself; None: all.
         """
-        part = part_of(index)
+        part = part_of(number)
         if part in self.unreadable:
             return self.unreadable[part]
-        if index not in self.lanes:
+        if number not in self.lanes:
             return None  # no pass ever saw anything of this lane
         asked = None if of is None else {f"{part}/{subscription}" for subscription in of}
         of_cursors = (name for name in self.unreadable if name.startswith(f"{part}/"))
@@ -104,6 +103,6 @@ def marked_as(lane: Lane) -> Region:
     return Region(f"{DECLARES}{lane.origin}") if isinstance(lane, DeclarationLane) else lane.origin
 
 
-def part_of(index: LaneIndex) -> str:
-    """Return the name of the part that holds a lane's mark."""
-    return f"{index // limits.MARKS_ITEM_LANES:04d}"
+def part_of(number: int) -> str:
+    """Return the name of the part that holds a lane's mark, by the number of the lane."""
+    return f"{number // limits.MARKS_ITEM_LANES:04d}"

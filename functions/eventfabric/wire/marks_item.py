@@ -1,7 +1,7 @@
 """Codec of marks as DynamoDB items, each of a bounded size whatever the numbers of lanes and subscriptions.
 
-    marks/0003           `m` the marks of lanes 1,536 to 2,047: MessagePack, by lane index, without cursors
-    marks/0003/billing   `m` cursors of `billing` in these lanes: MessagePack, by lane index, epoch and sequence
+    marks/0003           `m` the marks of lanes 1,536 to 2,047: MessagePack, by lane number, without cursors
+    marks/0003/billing   `m` cursors of `billing` in these lanes: MessagePack, by lane number, epoch and sequence
 
 Each item has its version in `v`, and is written only if its content changed, or could not be read.
 """
@@ -9,13 +9,13 @@ Each item has its version in `v`, and is written only if its content changed, or
 from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 import msgspec
 
 from eventfabric import limits
 from eventfabric.errors import UndecodableItemError
-from eventfabric.model import LaneIndex, Mark, Marks, Region, StreamName, next_count, part_of
+from eventfabric.model import Mark, Marks, Region, StreamName, next_count, part_of
 from eventfabric.wire import fields
 from eventfabric.wire.keys import Item, marks_key, part_of_marks
 
@@ -23,6 +23,8 @@ T = TypeVar("T")
 _encode = msgspec.msgpack.Encoder().encode
 _decode_marks = msgspec.msgpack.Decoder(dict[int, Mark]).decode
 _decode_cursors = msgspec.msgpack.Decoder(dict[int, tuple[int, int]]).decode
+_NUMBERS_MAX: Final = limits.LANES_MAX * limits.LANES_MAX.bit_length()
+"""Numbers of lanes. With each generation a stream has twice as many, and never more than LANES_MAX."""
 
 
 def changed_items(
@@ -51,8 +53,8 @@ def from_items(items: list[Item]) -> Marks:
     """Decode marks item by item. Those that cannot be read are left out, and named in `unreadable`."""
     versions: dict[str, int] = {}
     unreadable: dict[str, UndecodableItemError] = {}
-    lanes: dict[LaneIndex, Mark] = {}
-    cursors: defaultdict[LaneIndex, dict[str, tuple[int, int]]] = defaultdict(dict)
+    lanes: dict[int, Mark] = {}
+    cursors: defaultdict[int, dict[str, tuple[int, int]]] = defaultdict(dict)
     for item in items:
         fields.region_and_kind(item)
         part = part_of_marks(item)
@@ -62,33 +64,33 @@ def from_items(items: list[Item]) -> Marks:
             # publishers.
             versions[part] = fields.whole(item, "v")
             if subscription:
-                for index, stood_at in _lanes(item, part, _decode_cursors).items():
-                    cursors[LaneIndex(index)][subscription] = stood_at
+                for number, stood_at in _lanes(item, part, _decode_cursors).items():
+                    cursors[number][subscription] = stood_at
             else:
-                lanes |= {LaneIndex(index): mark for index, mark in _lanes(item, part, _decode_marks).items()}
+                lanes |= _lanes(item, part, _decode_marks)
         except UndecodableItemError as error:
             unreadable[part] = error
     # A cursor says nothing without the mark of its lane, which may have been unreadable.
-    marked = {index: replace(mark, cursors=cursors.get(index, {})) for index, mark in lanes.items()}
+    marked = {number: replace(mark, cursors=cursors.get(number, {})) for number, mark in lanes.items()}
     return Marks(marked, versions, unreadable)
 
 
 def _lanes(item: Item, part: str, decode: Callable[[bytes], dict[int, T]]) -> dict[int, T]:
-    """Decode the content of an item, by lane index. All lanes must be those of its part."""
+    """Decode the content of an item, by lane number. All lanes must be those of its part."""
     lanes = fields.packed(item, "m", decode)
     own = part.partition("/")[0]
-    if any(index >= limits.LANES_MAX or part_of(LaneIndex(index)) != own for index in lanes):
-        fields.refuse(item, "m", "lanes of another part", f"those of part {own}, below {limits.LANES_MAX}")
+    if any(number >= _NUMBERS_MAX or part_of(number) != own for number in lanes):
+        fields.refuse(item, "m", "lanes of another part", f"those of part {own}, below {_NUMBERS_MAX}")
     return lanes
 
 
 def _parts(marks: Marks) -> dict[str, dict[int, Any]]:
     """Return the content of each item, by its part of the sort key."""
     parts: defaultdict[str, dict[int, Any]] = defaultdict(dict)
-    for index, mark in marks.lanes.items():
-        part = part_of(index)
+    for number, mark in marks.lanes.items():
+        part = part_of(number)
         # Cursors have items of their own, so that no item grows with the number of subscriptions.
-        parts[part][index] = replace(mark, cursors={})
+        parts[part][number] = replace(mark, cursors={})
         for subscription, stood_at in mark.cursors.items():
-            parts[f"{part}/{subscription}"][index] = stood_at
+            parts[f"{part}/{subscription}"][number] = stood_at
     return parts

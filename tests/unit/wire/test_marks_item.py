@@ -32,7 +32,7 @@ def test_all_lanes_of_a_hundred_subscriptions_that_lag_differently_stay_in_bound
             for number in range(100)
         }
 
-    lanes = {
+    lanes: dict[int, Mark] = {
         LaneIndex(index): Mark(
             SequenceNumber(random.getrandbits(48)), Chain(random.randbytes(16)), cursors=cursors()
         )

@@ -5,6 +5,8 @@
     [ 30 ][ 40 ]  ?  [ 60 ]                 it does not, and is near: a record may be lost, so nothing is put there
     place 50, nothing else                  all has expired: the place says where the lane goes on
 
+A lane that was split off begins at its parent's seal, with the sequence and chain that stand behind that: its `start`.
+
 A wrong answer loses acknowledged events: what is appended after a far record is never delivered, and what is put where
 a record stood before is taken for delivered already.
 """
@@ -44,8 +46,11 @@ class LaneEnd:
         return bool(self.beyond) and self.beyond[0] - self.tail.sequence > limits.FAR_EVENTS
 
 
-def lane_end(log: Log, lane: Lane, *, now_ms: int) -> LaneEnd:
-    """Find where a lane ends: one read of its two newest records, and more reads only if these do not fit together."""
+def lane_end(log: Log, lane: Lane, *, now_ms: int, start: Tail = EMPTY_TAIL) -> LaneEnd:
+    """Find where a lane ends: one read of its two newest records, and more reads only if these do not fit together.
+
+    `start`: the tail of the lane while nothing stands in it.
+    """
     records_max, before = 2, None
     beyond: list[SequenceNumber] = []
     newer: Record | None = None
@@ -53,7 +58,7 @@ def lane_end(log: Log, lane: Lane, *, now_ms: int) -> LaneEnd:
         page = log.recent(lane, records_max=records_max, before=before)
         for older in page.records:
             # Two records that continue each other are believed: one far item by itself cannot forge that.
-            if newer is not None and _fits(log, newer, older, now_ms):
+            if newer is not None and _fits(log, newer, older, now_ms, start):
                 beyond += _unreadable_behind(page, newer)
                 return LaneEnd(newer.tail, newer, tuple(sorted(set(beyond))), page.place)
             if newer is not None:
@@ -61,42 +66,50 @@ def lane_end(log: Log, lane: Lane, *, now_ms: int) -> LaneEnd:
             newer = older
         beyond += _unreadable_behind(page, newer)
         if _is_last(page):
-            return _oldest(newer, beyond, page.place)
+            return _oldest(newer, beyond, page.place or start, page.place)
         before = _first_of(page, newer)
         # Two records are enough for a healthy lane, and cheap. After that, whole pages save calls.
         records_max = limits.PAGE_RECORDS_MAX
     raise UncertainTailError(lane, before or 0, f"{len(beyond)} items behind it do not continue each other")
 
 
-def believed_tail(log: Log, lane: Lane, *, past: SequenceNumber, now_ms: int) -> Tail:
+def believed_tail(
+    log: Log, lane: Lane, *, past: SequenceNumber, now_ms: int, start: Tail = EMPTY_TAIL
+) -> Tail:
     """Find the tail of a lane of which everything up to `past` is known: its newest record's, unless that is far away.
 
     One read, or two if the lane goes on far after what is known. A hole is not hidden: an item that stands near, after
     a hole, counts, because the missing record may still come.
     """
-    tail = log.tail(lane)
-    if tail.sequence - past <= limits.FAR_EVENTS:
+    tail = tail_from(log, lane, start)
+    if tail.sequence - max(past, start.sequence) <= limits.FAR_EVENTS:
         return tail
-    end = lane_end(log, lane, now_ms=now_ms)
+    end = lane_end(log, lane, now_ms=now_ms, start=start)
     return end.tail if end.is_far else tail
 
 
-def tail_to_begin_at(log: Log, lane: Lane, *, now_ms: int) -> Tail:
+def tail_from(log: Log, lane: Lane, start: Tail, *, before: SequenceNumber | None = None) -> Tail:
+    """Return the tail of a lane, or of its records that begin before a sequence: its start if there is none."""
+    tail = log.tail(lane, before=before)
+    return start if tail == EMPTY_TAIL else tail
+
+
+def tail_to_begin_at(log: Log, lane: Lane, *, now_ms: int, start: Tail = EMPTY_TAIL) -> Tail:
     """Return the last tail at which a lane of which nothing is known may begin, so that nothing after it is missed.
 
     Like `believed_tail`, but a record right at the end that does not continue the lane is left out: it never will
     continue it, and what is published once it is set aside takes its place. One read, or two if a record is missing.
     """
-    end = lane_end(log, lane, now_ms=now_ms)
+    end = lane_end(log, lane, now_ms=now_ms, start=start)
     has_hole = bool(end.beyond) and end.beyond[0] > end.tail.sequence and not end.is_far
-    return log.tail(lane) if has_hole else end.tail
+    return tail_from(log, lane, start) if has_hole else end.tail
 
 
-def _fits(log: Log, newer: Record, older: Record, now_ms: int) -> bool:
+def _fits(log: Log, newer: Record, older: Record, now_ms: int, start: Tail) -> bool:
     """Tell if two records of a lane continue each other, and also the lane before them."""
     if not _continues(newer, older, now_ms):
         return False
-    return newer.sequence == older.tail.sequence or not _is_cut_off(log, older, now_ms)
+    return newer.sequence == older.tail.sequence or not _is_cut_off(log, older, now_ms, start)
 
 
 def _continues(newer: Record, older: Record, now_ms: int) -> bool:
@@ -110,7 +123,7 @@ def _continues(newer: Record, older: Record, now_ms: int) -> bool:
     return expires and (older.expires_at is None or may_have_expired(older, now_ms))
 
 
-def _is_cut_off(log: Log, record: Record, now_ms: int) -> bool:
+def _is_cut_off(log: Log, record: Record, now_ms: int, start: Tail) -> bool:
     """Tell if a record that the next seems to continue, across expired ones, does not itself continue the lane.
 
     Expired records only ever stand after records that have expired too, or that never expire. If no record is left
@@ -118,7 +131,7 @@ def _is_cut_off(log: Log, record: Record, now_ms: int) -> bool:
     """
     page = log.recent(record.lane, records_max=1, before=record.sequence)
     if not page.records:
-        place = page.place or log.place(record.lane) or EMPTY_TAIL
+        place = page.place or log.place(record.lane) or start
         return record.sequence - place.sequence > limits.FAR_EVENTS
     return any(
         not _continues(record, earlier, now_ms)
@@ -150,9 +163,8 @@ def _first_of(page: Recent, oldest: Record | None) -> SequenceNumber:
     return min(sequences if oldest is None else [*sequences, oldest.sequence])
 
 
-def _oldest(oldest: Record | None, beyond: list[SequenceNumber], place: Tail | None) -> LaneEnd:
+def _oldest(oldest: Record | None, beyond: list[SequenceNumber], before: Tail, place: Tail | None) -> LaneEnd:
     """Return the end of a lane in which no two records were found that continue each other."""
-    before = place or EMPTY_TAIL
     if oldest is None:
         return LaneEnd(before, None, tuple(sorted(set(beyond))), place)
     # A place never goes back, so the lane is known to go on there.

@@ -13,7 +13,7 @@ def known_seams(stream: StreamTopology, lane: Lane, *, ledger: Ledger) -> set[Se
     """
     name = StreamName(stream.name)
     marks = ledger.marks(name, marked_as(lane))
-    mark, doubt = marks.of(lane.index), marks.doubt(lane.index, of=())
+    mark, doubt = marks.of(lane.number), marks.doubt(lane.number, of=())
     # A mark that exists and cannot be read may contradict what is to be restored or skipped.
     if doubt is not None:
         raise doubt

@@ -152,7 +152,7 @@ class Prover:
         ahead = ahead_of(
             LaneKey(proof.stream, SubscriptionName(subscription.state_name), lane),
             proof.cursor,
-            marks.of(lane.index),
+            marks.of(lane.number),
             wanted=SubscriptionFilter.of(definition),
             log=self._log,
             region=self._region,
@@ -248,10 +248,10 @@ class Prover:
     def _stood_at(self, subscription: SubscriptionTopology, lane: Lane, cursor: Cursor) -> int:
         """Return where reconciliation saw this Region's cursor, if that is further on, without a replay; else 0."""
         marks = self._marks[lane.origin]
-        doubt = marks.doubt(lane.index, [subscription.state_name])
+        doubt = marks.doubt(lane.number, [subscription.state_name])
         if doubt is not None:
             raise doubt
-        marked = marks.of(lane.index).cursors.get(subscription.state_name)
+        marked = marks.of(lane.number).cursors.get(subscription.state_name)
         if marked is None or cursor.replay_until or marked[0] != cursor.epoch:
             return 0
         if cursor.sequence >= marked[1]:

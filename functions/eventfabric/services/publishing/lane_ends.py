@@ -120,7 +120,7 @@ class KnownMarks:
         if marks is None or not read_at.is_within(limits.KNOWN_MARKS_SECONDS, now):
             marks = self._ledger.marks(self._stream, lane.origin)
             self._marks[lane.origin] = (Moment.of(self._clock), marks)
-        mark, doubt = marks.of(lane.index), marks.doubt(lane.index)
+        mark, doubt = marks.of(lane.number), marks.doubt(lane.number)
         if doubt is not None:
             raise UncertainTailError(
                 lane,

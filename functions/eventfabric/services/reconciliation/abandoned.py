@@ -214,7 +214,7 @@ class AbandonedReader:
         tails: dict[Lane, Tail] = {}
         for part, marks in zip(ordered, results_of(calls, self._side_by_side), strict=True):
             for lane in part.lanes:
-                mark = marks.of(lane.index)
+                mark = marks.of(lane.number)
                 tails[lane] = Tail(mark.sequence, mark.chain, EMPTY_TAIL.time)
         return tails
 

@@ -35,7 +35,7 @@ class PassPart:
     @property
     def marks_name(self) -> str:
         """Name of the part of the marks in which its lanes are."""
-        return part_of(self.lanes[0].index)
+        return part_of(self.lanes[0].number)
 
 
 def parts_of(stream: StreamTopology) -> list[PassPart]:
@@ -44,7 +44,7 @@ def parts_of(stream: StreamTopology) -> list[PassPart]:
     for declarations in declaration_lanes_of(stream):
         lanes.setdefault((declarations.origin, DECLARES), []).append(declarations)
     for lane in lanes_of(stream):
-        lanes.setdefault((lane.origin, part_of(lane.index)), []).append(lane)
+        lanes.setdefault((lane.origin, part_of(lane.number)), []).append(lane)
     return [PassPart(origin, name, tuple(of_part)) for (origin, name), of_part in lanes.items()]
 
 

@@ -75,14 +75,14 @@ class _OriginSeen:
     parts_left: int
     units_left: int
     moves: bool = False
-    silent: dict[PassPart, list[LaneIndex]] = field(default_factory=dict)
+    silent: dict[PassPart, list[int]] = field(default_factory=dict)
     """Lanes that got nothing by replication since they stalled."""
 
     def note(self, part: PassPart, checked: CheckedLane) -> None:
         """Note if replication moves in a lane, or is silent."""
         self.moves = self.moves or checked.moves
         if checked.is_silent:
-            self.silent.setdefault(part, []).append(checked.lane.index)
+            self.silent.setdefault(part, []).append(checked.lane.number)
 
 
 def _ignore(progress: PassProgress) -> None:
@@ -287,10 +287,10 @@ class Reconciler:
         is_light = not (self._order.thorough or self._order.full)
         rests = is_light and may_rest(marks.lanes.values(), now_ms=self._now_ms)
         calls = [
-            partial(checker.check, lane, marks.of(lane.index).believed(self._now_ms), may_rest=rests)
+            partial(checker.check, lane, marks.of(lane.number).believed(self._now_ms), may_rest=rests)
             for lane in part.lanes
         ]
-        vitals, bells, after = Vitals(self._stream), Bells(), dict[LaneIndex, Mark]()
+        vitals, bells, after = Vitals(self._stream), Bells(), dict[int, Mark]()
         findings: list[Finding] = []
         try:
             lanes = results_of(calls, self._side_by_side)
@@ -302,7 +302,7 @@ class Reconciler:
             vitals.add(checked.vitals)
             bells.add_all(checked.bells)
             if checked.mark != Mark():
-                after[checked.lane.index] = checked.mark
+                after[checked.lane.number] = checked.mark
             seen.note(part, checked)
         findings += self._verify_again(part, after, seen, vitals)
         findings += self._watch().ring(bells)
@@ -317,7 +317,7 @@ class Reconciler:
             self._stream, region=self._region, ports=self._ports, vitals=self._vitals, now_ms=self._now_ms
         )
 
-    def _remember(self, part: PassPart, marks: Marks, after: dict[LaneIndex, Mark]) -> Iterator[Finding]:
+    def _remember(self, part: PassPart, marks: Marks, after: dict[int, Mark]) -> Iterator[Finding]:
         """Note what the pass saw. If marks were unreadable, it verified all of their lanes anew.
 
         Only a repair writes unreadable marks anew. Otherwise they stay for whoever examines them.
@@ -329,7 +329,7 @@ class Reconciler:
             finding = unreadable(self._name, self._region, part.lanes[0], error)
             yield replace(finding, is_repaired=is_noted)
 
-    def _mark(self, part: PassPart, marks: Marks, after: dict[LaneIndex, Mark]) -> bool:
+    def _mark(self, part: PassPart, marks: Marks, after: dict[int, Mark]) -> bool:
         """Write a part's marks. Tell if that was done: another pass may have been faster, or the call may fail."""
         try:
             return self._ports.ledger.mark(self._name, part.marked_as, marks, Marks(after))
@@ -339,7 +339,7 @@ class Reconciler:
 
     def _release(self, seen: _OriginSeen) -> None:
         """Note that silent lanes lack nothing, if replication from their origin moves again, in whatever lane."""
-        for part, indexes in seen.silent.items() if seen.moves else ():
+        for part, numbers in seen.silent.items() if seen.moves else ():
             try:
                 marks = self._ports.ledger.marks(self._name, part.marked_as, part=part.marks_name)
             except PortError as error:
@@ -348,31 +348,31 @@ class Reconciler:
             if marks.unreadable:
                 continue
             released = {
-                index: replace(marks.of(index), end=EMPTY_TAIL.sequence, since_ms=0) for index in indexes
+                number: replace(marks.of(number), end=EMPTY_TAIL.sequence, since_ms=0) for number in numbers
             }
             self._mark(part, marks, marks.lanes | released)
 
-    def _count_first_rounds(self, marks: dict[LaneIndex, Mark]) -> None:
+    def _count_first_rounds(self, marks: dict[int, Mark]) -> None:
         """Count a lane's first verification as its first round."""
-        for index, mark in marks.items():
+        for number, mark in marks.items():
             if mark.sequence and not mark.whole_ms:
-                marks[index] = replace(mark, whole_ms=self._now_ms)
+                marks[number] = replace(mark, whole_ms=self._now_ms)
 
     def _verify_again(
-        self, part: PassPart, marks: dict[LaneIndex, Mark], seen: _OriginSeen, vitals: Vitals
+        self, part: PassPart, marks: dict[int, Mark], seen: _OriginSeen, vitals: Vitals
     ) -> Iterator[Finding]:
         """Go on with the rounds through what was verified before, beginning with those that are longest overdue."""
         # An even share of what is left for the origin, so that no part waits for another's rounds.
         share = seen.units_left // max(1, seen.parts_left)
         expires = self._retention is not None and not part.is_declared
         rounds = Round(self._log, expires=expires, now_ms=self._now_ms, units=share)
-        lanes = {lane.index: lane for lane in part.lanes}
+        lanes = {lane.number: lane for lane in part.lanes}
         self._count_first_rounds(marks)
-        for index in sorted(marks, key=lambda lane_index: marks[lane_index].whole_ms):
-            if rounds.units_left > 0 and rounds.is_due(marks[index]):
-                lane = lanes[index]
+        for number in sorted(marks, key=lambda lane_number: marks[lane_number].whole_ms):
+            if rounds.units_left > 0 and rounds.is_due(marks[number]):
+                lane = lanes[number]
                 try:
-                    marks[index], broken = rounds.go_on(lane, marks[index])
+                    marks[number], broken = rounds.go_on(lane, marks[number])
                 except PortError as error:
                     self._patience.fail(error)
                     continue
