@@ -19,6 +19,7 @@ from eventfabric.model import (
     HybridTime,
     Intervention,
     Lane,
+    LaneChange,
     LaneKey,
     LaneState,
     Marks,
@@ -179,15 +180,17 @@ class Ledger(Protocol):
         records: Sequence[tuple[str, Record]] = (),
         settled: Sequence[Settled] = (),
         decided: Sequence[Decided] = (),
+        beside: Sequence[LaneChange] = (),
         token: bytes | None = None,
     ) -> CommitOutcome:
         """Replace the cursor that was `read` (by version) with `moved`, and write everything else; or change nothing.
 
-        The stored versions are those read plus 1. The race is lost unless every parked key is as it was read, and
-        nothing in `decided` is decided yet. Each of `records`, with its table, is written where nothing stands, else
-        the outcome is Occupied. A commit whose reply was lost recognises itself when tried again, by the adapter or by
-        the same `token` (limits.COMMIT_TOKEN_BYTES random bytes; default: a new one), also with other records. At most
-        limits.TRANSACTION_ACTIONS_MAX actions, including the cursor. OutcomeUnknownError: it may have been written.
+        The stored versions are those read plus 1. The race is lost unless every parked key is as it was read, the
+        cursors of other lanes are (`beside`: only with transactions), and nothing in `decided` is decided yet. Each of
+        `records`, with its table, is written where nothing stands, else the outcome is Occupied. A commit whose reply
+        was lost recognises itself when tried again, by the adapter or by the same `token` (limits.COMMIT_TOKEN_BYTES
+        random bytes; default: a new one), also with other records. At most limits.TRANSACTION_ACTIONS_MAX actions,
+        including the cursor. OutcomeUnknownError: it may have been written.
         """
         ...
 

@@ -23,6 +23,7 @@ from eventfabric.model import (
     Cursor,
     Decided,
     HybridTime,
+    LaneChange,
     LaneKey,
     LaneState,
     Marks,
@@ -163,6 +164,7 @@ class AwsLedger:
         records: Sequence[tuple[str, Record]] = (),
         settled: Sequence[Settled] = (),
         decided: Sequence[Decided] = (),
+        beside: Sequence[LaneChange] = (),
         token: bytes | None = None,
     ) -> CommitOutcome:
         """See ports.Ledger. One PutItem of the cursor alone, else a TransactWriteItems or, in order, a call an item."""
@@ -175,6 +177,7 @@ class AwsLedger:
             parked=parked,
             settled=settled,
             decided=decided,
+            beside=beside,
             writes=writes,
             records=records,
             token=token or self._entropy.bytes(limits.COMMIT_TOKEN_BYTES),

@@ -15,6 +15,7 @@ from eventfabric.model.identity import (
     SequenceNumber,
     StreamName,
     SubscriptionName,
+    next_count,
 )
 from eventfabric.model.parked import Parked, ParkedChange, Place, after_changes
 from eventfabric.model.record import EMPTY_TAIL, Record
@@ -226,6 +227,25 @@ class Decided:
     decision: Decision
     expires_seconds: int
     """Time of expiry, in seconds since 1970."""
+
+
+@dataclass(frozen=True, slots=True)
+class LaneChange:
+    """A change of another lane's state that one commit makes beside its own, by the same subscription and Region.
+
+    The other cursor has to be as it was `read`, and is replaced by `moved`, whose roster names the keys as they are
+    afterwards.
+    """
+
+    key: LaneKey
+    read: Cursor
+    moved: Cursor
+    parked: Sequence[ParkedChange] = ()
+
+    @property
+    def stored(self) -> Cursor:
+        """The other cursor as the commit writes it."""
+        return replace(self.moved, version=next_count(self.read.version))
 
 
 @dataclass(frozen=True, slots=True)

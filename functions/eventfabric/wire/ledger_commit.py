@@ -7,8 +7,9 @@ A commit and its race, in time:
                                                       and is what this commit put -> it was written after all
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
+from itertools import chain
 from typing import Any
 
 from eventfabric import limits
@@ -19,6 +20,7 @@ from eventfabric.model import (
     Cursor,
     Decided,
     Decision,
+    LaneChange,
     LaneKey,
     LaneState,
     Parked,
@@ -58,6 +60,7 @@ class CommitRequest:
         token: bytes,
         now_ms: int,
         decided: Sequence[Decided] = (),
+        beside: Sequence[LaneChange] = (),
         writes: Sequence[Write] = (),
         records: Sequence[tuple[str, Record]] = (),
         in_order: bool = False,
@@ -82,7 +85,9 @@ class CommitRequest:
         self.stored = replace(moved, version=next_count(version), roster=roster, is_announced=False)
         self.cursor = put(self.stored, version)
         notes = [settled_item.to_item(key, region, decision) for decision in settled]
+        assert not (in_order and beside), "several lanes change together only in transactions"
         self.others = self._others(key, region, notes, decided, parked)
+        self.others += chain.from_iterable(self._in_lane(change, region, now_ms) for change in beside)
         self.undo = [_without_note(table, note) for note in notes]
         """Deletes of the decisions, to be made if somebody else has changed the parked keys by then."""
         self.effects = actions_of(records, writes)
@@ -106,6 +111,12 @@ class CommitRequest:
             *(("Put", self._put(won_item.to_item(copy, token=self.token), 0)) for copy in decided),
             *(self._change(key, region, change) for change in parked),
         ]
+
+    def _in_lane(self, change: LaneChange, region: Region, now_ms: int) -> Iterator[Action]:
+        """Yield what is written of another lane's state."""
+        yield from (self._change(change.key, region, parked) for parked in change.parked)
+        item = cursor_item.to_item(change.key, region, change.stored, token=self.token, now_ms=now_ms)
+        yield "Put", self._put(item, change.read.version)
 
     @property
     def actions(self) -> list[Action]:

@@ -15,6 +15,7 @@ from eventfabric.model import (
     Cursor,
     Decided,
     HybridTime,
+    LaneChange,
     LaneKey,
     LaneState,
     Marks,
@@ -141,6 +142,7 @@ class MemoryLedger:
         records: Sequence[tuple[str, Record]] = (),
         settled: Sequence[Settled] = (),
         decided: Sequence[Decided] = (),
+        beside: Sequence[LaneChange] = (),
         token: bytes | None = None,
     ) -> CommitOutcome:
         """See ports.Ledger. One conditional put of the cursor alone, else a transaction or, in order, a put an item."""
@@ -153,6 +155,7 @@ class MemoryLedger:
             parked=parked,
             settled=settled,
             decided=decided,
+            beside=beside,
             writes=writes,
             records=records,
             token=token or self._entropy.bytes(limits.COMMIT_TOKEN_BYTES),
