@@ -205,8 +205,8 @@ DECISION_KEPT_SECONDS: Final = 90 * 24 * 3600
 
 MARKS_ITEM_LANES: Final = 512
 """Lanes in one item of reconciliation's marks. Each subscription's cursors have items of their own."""
-MARK_BYTES_MAX: Final = 576
-"""Most bytes of one lane in such an item: three digests, eight integers, and the sightings, with their names."""
+MARK_BYTES_MAX: Final = 592
+"""Most bytes of one lane in such an item: three digests, nine integers, and the sightings, with their names."""
 SIGHTINGS_MAX: Final = 8
 """Most sightings that are remembered of a lane that lags. Of more, those in the middle are forgotten."""
 

@@ -90,6 +90,8 @@ class Metric(StrEnum):
     """Calls refused by a quota of the account or of a resource. Unit: Count."""
     DELIVERIES_BLOCKED = "DeliveriesBlocked"
     """All calls of the four metrics above, and lanes that stopped: whatever does not pass by itself. Unit: Count."""
+    CREDITS_RAISED = "CreditsRaised"
+    """Grants to producers that were written, one a write unit. Unit: Count."""
     LANES_WAITING = "LanesWaiting"
     """Lane runs that met a hole: a record that is not here yet. Unit: Count."""
     DELIVERY_LATENCY = "DeliveryLatency"
@@ -101,8 +103,6 @@ class Metric(StrEnum):
     FINDINGS_REPAIRED = "FindingsRepaired"
     """Findings that reconciliation repaired. Unit: Count."""
 
-    CREDITS_RAISED = "CreditsRaised"
-    """Grants to producers that were written, one a write unit. Unit: Count."""
     OLDEST_UNDELIVERED = "OldestUndelivered"
     """Delay of a subscription: age of the oldest event that no cursor has passed, whether it can be delivered or not,
     by the clock of the Region that looks. Events of parked keys do not count. Unit: Seconds.
@@ -119,6 +119,12 @@ class Metric(StrEnum):
     """1 while deliveries are stopped because a downstream system seems to be down. Also reported when they stop.
     Unit: Count.
     """
+    CREDIT_SHORT_SECONDS = "CreditShortSeconds"
+    """Time for which producers of some lane have been able to append nothing more until the subscription grants it.
+    Unit: Seconds.
+    """
+    CREDIT_SHORT = "CreditShort"
+    """Lanes to which producers can append nothing more until a subscription grants it. Unit: Count."""
     LANES_BEHIND = "LanesBehind"
     """Lanes of a replica that are behind their origin, and moving. Unit: Count."""
     LANES_STALLED = "LanesStalled"
@@ -166,6 +172,7 @@ _OF_STREAMS: Final = frozenset(
         Metric.STREAM_RECORDS_IGNORED,
         Metric.EVENTS_DEPRECATED,
         Metric.FINDINGS_REPAIRED,
+        Metric.CREDIT_SHORT,
         Metric.LANES_BEHIND,
         Metric.LANES_STALLED,
         Metric.CLOCK_AHEAD,
@@ -187,6 +194,7 @@ _SUMMED: Final = frozenset(
         Metric.KEYS_FAILING,
         Metric.KEYS_DEAD,
         Metric.CIRCUIT_OPEN,
+        Metric.CREDIT_SHORT_SECONDS,
         Metric.LANES_STALLED,
         Metric.OLDEST_ROUND,
         Metric.LANES_UNREACHABLE,
@@ -209,6 +217,7 @@ _UNITS: Final = {
     Metric.DELIVERY_LATENCY: Unit.MILLISECONDS,
     Metric.OLDEST_UNDELIVERED: Unit.SECONDS,
     Metric.LATENCY_BUDGET_USED: Unit.PERCENT,
+    Metric.CREDIT_SHORT_SECONDS: Unit.SECONDS,
     Metric.CLOCK_AHEAD: Unit.SECONDS,
     Metric.OLDEST_ROUND: Unit.SECONDS,
 }

@@ -1,6 +1,7 @@
 """The rules of all alarms, as data: when each goes off, what it means, and where the runbook says what to do.
 
-A metric of the fabric's own gets an alarm by a line in one of the tables OF_SUBSCRIPTION, OF_STREAM and OF_REPLICAS.
+A metric of the fabric's own gets an alarm by a line in one of the tables OF_SUBSCRIPTION, OF_GATES, OF_STREAM and
+OF_REPLICAS.
 
 A gauge is not reported while it is 0, so a period without data is fine. It is also what there is if no pass of
 reconciliation ends. So an alarm of a gauge stays on for HOLD_PERIODS after it was last reported. By then
@@ -9,7 +10,8 @@ NOT_RECONCILED is on, if no pass has ended.
 The first word of an alarm's description says what happens to deliveries:
 
     Delay    deliveries continue, but late: the oldest undelivered event, the relay's lag, throttles, the objective
-    Outage   something is not delivered until its cause is gone: an open circuit, failing functions, refused calls
+    Outage   something is not delivered, or not published, until its cause is gone: an open circuit, failing functions,
+             refused calls, producers that are held back
     (else)   deliveries continue, and a person must deal with what was set aside: dead letters, findings
 """
 
@@ -24,6 +26,8 @@ from eventfabric.topology import RECONCILE_MINUTES
 
 DELAYED_SECONDS: Final = 900
 """Age of an undelivered event that raises an alarm. Reconciliation has rung for the event again before that."""
+HELD_BACK_SECONDS: Final = 300
+"""Time without credit in a lane that raises an alarm, once two passes have seen it last for so long."""
 RELAY_LATE_MILLISECONDS: Final = 60_000
 _PASS_SECONDS: Final = 60 * RECONCILE_MINUTES
 _AGAIN_PERIODS: Final = 6
@@ -137,6 +141,23 @@ OF_SUBSCRIPTION: Final = (
     ),
 )
 """Rules for the metrics of subscriptions."""
+OF_GATES: Final = (
+    (
+        Metric.CREDIT_SHORT_SECONDS,
+        Rule(
+            "held-back",
+            f"Outage: for more than {HELD_BACK_SECONDS // 60} minutes, producers of a stream have been waiting for a "
+            "subscription that holds them back until it has delivered what they published before. What is in the log "
+            "is not lost; what producers do not publish may be.",
+            "Producers wait",
+            Missing.FINE,
+            threshold=HELD_BACK_SECONDS,
+            periods=2 + HOLD_PERIODS,
+            datapoints=2,
+        ),
+    ),
+)
+"""Rules for the metrics of subscriptions that hold producers back, beside those."""
 _REPAIRS: Final = Rule(
     "repairs",
     "Delay: reconciliation had to repair something in 3 passes within the last hour. Doorbells, timers or replication "

@@ -18,6 +18,7 @@ from eventfabric.deployment.alarm_rules import (
     FAILS,
     NEW_VERSION_FAILS,
     NOT_RECONCILED,
+    OF_GATES,
     OF_REPLICAS,
     OF_STREAM,
     OF_SUBSCRIPTION,
@@ -191,6 +192,7 @@ def _of_the_fabric(topology: Topology, region: str) -> Iterator[Alarm]:
     is_replicated = any(len(stream.definition.regions) > 1 for stream in streams)
     for metric, rule in (
         *((*OF_SUBSCRIPTION, (Metric.MESSAGES_REFUSED, REFUSED)) if subscriptions else ()),
+        *(OF_GATES if any(map(_is_gate, subscriptions)) else ()),
         *(OF_STREAM if streams else ()),
         *(OF_REPLICAS if is_replicated else ()),
     ):
@@ -217,12 +219,17 @@ def _of_stream(stream: StreamTopology) -> Iterator[Alarm]:
 def _of_subscription(topology: Topology, subscription: SubscriptionTopology, region: str) -> Iterator[Alarm]:
     name = subscription.function_name
     returning = subscription.queue.visibility_timeout_seconds
-    for metric, rule in OF_SUBSCRIPTION:
+    for metric, rule in (*OF_SUBSCRIPTION, *(OF_GATES if _is_gate(subscription) else ())):
         series = of_metric(subscription.fabric, metric, subscription.name)
         yield Alarm(f"{name}-{rule.ending}", series, rule.returning_after(returning))
     dead = of_queue(subscription.queue.dead_letter_name, "ApproximateNumberOfMessagesVisible")
     yield Alarm(f"{name}-{DOORBELLS_DEAD.ending}", dead, DOORBELLS_DEAD)
     yield from _of_function(topology.deliver_function(subscription.name, region))
+
+
+def _is_gate(subscription: SubscriptionTopology) -> bool:
+    """Tell if a subscription holds producers back."""
+    return subscription.definition.backpressure is not None
 
 
 def _of_function(function: FunctionTopology) -> Iterator[Alarm]:

@@ -9,7 +9,8 @@ A record passes these parts, and each is a line of the prediction:
     deliver   an invocation; reads of the lane's state, its log and, every few seconds, the standing; a cursor write
     handler   the time of the function, including the subscription's own work
 
-Beside that, each process that publishes, relays or delivers reads once a minute what is declared of the stream.
+Beside that, each process that publishes, relays or delivers reads once a minute what is declared of the stream, and a
+subscription that holds producers back writes how far they may go on.
 
 If records come faster than one can be processed, one poll, request or run serves several: see `Load`.
 """
@@ -19,6 +20,7 @@ from dataclasses import dataclass
 from math import ceil, exp
 
 from eventfabric import limits
+from eventfabric.definition.sections import Backpressure
 from eventfabric.deployment.prices import LAMBDA_SECONDS_PER_MONTH, Prices
 from eventfabric.stream_topology import StreamTopology, SubscriptionTopology
 from eventfabric.topology import Topology
@@ -248,8 +250,17 @@ def _deliveries(
         Line("deliver", f"{name}: cursors written", Prices.WRITE_UNIT, runs * ledgers),
         Line("handler", f"function time of {name}", time, seconds * function.memory_megabytes / 1024),
     ]
+    if subscription.definition.backpressure is not None:
+        raised = min(runs, 1_000_000 / _events_of_a_grant(subscription.definition.backpressure, stream, load))
+        lines.append(Line("deliver", f"{name}: grants written", Prices.WRITE_UNIT, raised * ledgers))
     if express and stream.definition.express:
         lines.append(
             Line("express", f"doorbells to {name}", Prices.QUEUE_REQUEST, records / load.express_per_request)
         )
     return lines
+
+
+def _events_of_a_grant(settings: Backpressure, stream: StreamTopology, load: Load) -> float:
+    """Return how many events of a lane its producers are granted at once: a quarter of what they may be ahead."""
+    of_lane = load.events_per_second / stream.definition.lanes
+    return max(settings.events_min, settings.seconds * of_lane) / 4

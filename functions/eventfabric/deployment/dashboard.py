@@ -1,6 +1,6 @@
 """The dashboard of a fabric, as data: one page for all Regions, from the latency of deliveries down to their cost."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from itertools import permutations
 from typing import Any, Final
@@ -85,6 +85,12 @@ class _Page:
         if self.topology.subscriptions:
             yield f"All subscriptions ({RUNBOOK})", list(self._of_all())
             yield "Each subscription", list(self._of_each())
+        if gated := [
+            stream.name
+            for stream in self.topology.streams.values()
+            if any(own.definition.backpressure is not None for own in stream.subscriptions)
+        ]:
+            yield "Producers that wait for subscriptions", list(self._of_gates(gated))
         yield (
             "Doorbells",
             [
@@ -140,6 +146,13 @@ class _Page:
         for region in self.topology.regions:
             yield self._graph(f"Dead-letter queues in {region}", self._dead(region))
 
+    def _of_gates(self, streams: list[str]) -> Iterator[dict[str, Any]]:
+        """Make the graphs of streams whose producers are held back."""
+        short = self._of_streams([Metric.CREDIT_SHORT], "Maximum", streams)
+        yield self._graph("Lanes to which nothing may be appended", short)
+        longest = self._summed([Metric.CREDIT_SHORT_SECONDS], "Maximum")
+        yield self._graph("Longest wait for a subscription (s)", longest)
+
     def _graph(self, title: str, lines: Iterable[Line]) -> dict[str, Any]:
         return {
             "title": title,
@@ -164,10 +177,14 @@ class _Page:
                 series = of_fabric(self.topology.fabric, metric)
                 yield _line(series, region, stat, f"{metric} {stat} {region}")
 
-    def _of_streams(self, metrics: Iterable[Metric], stat: str) -> Iterator[Line]:
-        """Make lines for metrics of streams, for each stream and each of its Regions."""
+    def _of_streams(
+        self, metrics: Iterable[Metric], stat: str, only: Collection[str] | None = None
+    ) -> Iterator[Line]:
+        """Make lines for metrics of streams, for each stream and each of its Regions. `only`: those of these names."""
         for metric in metrics:
             for stream in self.topology.streams.values():
+                if only is not None and stream.name not in only:
+                    continue
                 for region in stream.definition.regions:
                     series = of_metric(self.topology.fabric, metric, stream.name)
                     yield _line(series, region, stat, f"{metric} {stream.name} {region}")

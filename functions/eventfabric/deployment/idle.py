@@ -46,7 +46,8 @@ assert all(metric.is_summed for metric in METRICS_OF_DELIVERIES)
 assert not any(metric.is_summed for metric in METRICS_OF_RELAY)
 NOT_COUNTED = (
     "pollers that are kept (provisioned_pollers), logs of invocations and handlers, traces, transfer between Regions, "
-    "what handlers call, and what goes wrong: retries, dead letters, repairs, and the metrics of these"
+    "what handlers call, and what goes wrong: retries, dead letters, repairs, producers that wait, and the metrics of "
+    "these"
 )
 """Costs of a fabric that no line of a prediction has. Wake-ups are counted, as invocations."""
 MARK_BYTES = 120
@@ -55,6 +56,8 @@ READ_SECONDS, FAR_READ_SECONDS = 0.005, 0.080
 """Time of a read in a pass: in its own Region, and in another one."""
 PASSES_AT_REST = 12
 """Passes of which one reads the state of lanes at rest: they rest for an hour."""
+GRANTS_OF_HALF_A_UNIT = 448
+"""Lanes whose grants an eventually consistent query brings for half of a read unit."""
 PASS_LOG_BYTES = 2_000
 """Size of what a pass writes to its log: Lambda's lines about the invocation, and metrics."""
 SIGNALS_PER_PERIOD = 2
@@ -129,8 +132,9 @@ def pass_work(topology: Topology, stream: StreamTopology, region: str) -> PassWo
     """Count the calls of a pass that finds everything as it was, if every lane holds events.
 
     Its own progress; of each origin its marks; of each lane the tail, also the origin's; of each subscription its
-    standing in every Region, which this one then notes as seen. Once in PASSES_AT_REST, the state of each lane that
-    this Region delivers for a subscription, and then the marks are written.
+    standing in every Region, which this one then notes as seen, and what it grants, where it holds producers back. Once
+    in PASSES_AT_REST, the state of each lane that this Region delivers for a subscription, and then the marks are
+    written.
 
     Of declarations the Region's own; in the first Region the others' as well, and in those the first one's; of each
     Region's lane, with that of its schemas, the mark. Once in PASSES_AT_REST, both tails, those of the origin, and
@@ -144,6 +148,12 @@ def pass_work(topology: Topology, stream: StreamTopology, region: str) -> PassWo
     ]
     marked = sum(map(bool, delivered)) * ceil(lanes * MARK_BYTES / 1024)
     replicas = len(topology.ledger_of(stream.name).regions)
+    granted = sum(
+        subscription.delivers(origin, region)
+        for subscription in subscriptions
+        for origin in origins
+        if subscription.definition.backpressure is not None
+    )
     declared = 1 + (others if region == origins[0] else 1)
     return PassWork(
         reads=1
@@ -151,6 +161,7 @@ def pass_work(topology: Topology, stream: StreamTopology, region: str) -> PassWo
         + len(origins) * (1 + 2 / PASSES_AT_REST)
         + len(origins) * (parts + lanes)
         + len(subscriptions)
+        + granted * ceil(lanes / GRANTS_OF_HALF_A_UNIT) / 2
         + sum(delivered) * lanes / PASSES_AT_REST,
         far_reads=others * (lanes + len(subscriptions) + 4 / PASSES_AT_REST),
         writes=(len(subscriptions) + (marked + len(origins)) / PASSES_AT_REST) * replicas,

@@ -10,7 +10,7 @@ from math import ceil, exp
 from typing import Final, TypeAlias
 
 from eventfabric.definition.sections import Backpressure
-from eventfabric.model.identity import LaneIndex, SequenceNumber
+from eventfabric.model.identity import LaneIndex, Region, SequenceNumber
 
 Grants: TypeAlias = Mapping[LaneIndex, SequenceNumber]
 """Grants of one Region's functions, by lanes of an origin. A lane that is not there is not gated."""
@@ -98,6 +98,24 @@ class Account:
             passed_seconds = max(ROUND_SECONDS, (now_ms - self.decided_ms) / 1000)
             rate = max(rate, (sequence - self.place) / passed_seconds)
         return max(settings.events_min, int(settings.seconds * rate))
+
+
+def greatest(granted: Mapping[Region, Grants], *, only: Region | None = None) -> Grants:
+    """Return how far an origin's lanes may be filled by what Regions granted: the most that any did, for grants grow.
+
+    `only`: the origin, if each Region delivers for itself; what others grant does not count then.
+    """
+    counting = [grants for region, grants in granted.items() if only in (None, region)]
+    by_index: dict[LaneIndex, SequenceNumber] = {}
+    for grants in counting:
+        for index, grant in grants.items():
+            by_index[index] = max(grant, by_index.get(index, grant))
+    return by_index
+
+
+def is_low(left: int, settings: Backpressure) -> bool:
+    """Tell if fewer events are `left` to a lane's producers than any decision leaves them where nothing waits."""
+    return left <= settings.events_min - max(1, settings.events_min // 4)
 
 
 def least(grants: Iterable[SequenceNumber | None]) -> SequenceNumber | None:

@@ -53,14 +53,22 @@ class Mark:
     """Time of the pass that last read all of its state, if nothing was left to do or wrong; 0: it is not at rest."""
     rests_for: bytes = field(default=b"", repr=False)
     """Digest of who delivered it at that time."""
+    short_ms: int = 0
+    """Time since which each pass has seen that nothing may be appended to it, for lack of credit; 0: more may be."""
 
     def believed(self, now_ms: int) -> "Mark":
         """Return the mark without times that no pass can have noted yet: they would hide how long something lasts."""
-        noted_ms = (self.since_ms, self.whole_ms, *(sighting.at_ms for sighting in self.sightings.seen))
+        noted_ms = (
+            self.since_ms,
+            self.whole_ms,
+            self.short_ms,
+            *(sighting.at_ms for sighting in self.sightings.seen),
+        )
         if not is_ahead(max(noted_ms), now_ms):
             return self
         # 1: so long ago that the next round is due, which replaces it.
-        return replace(self, since_ms=0, whole_ms=min(self.whole_ms, 1), sightings=Sightings())
+        whole_ms = min(self.whole_ms, 1)
+        return replace(self, since_ms=0, whole_ms=whole_ms, short_ms=0, sightings=Sightings())
 
     def up_to(self, verified: Tail) -> "Mark":
         """Return the mark after verification up to a tail."""

@@ -9,28 +9,36 @@ from eventfabric import limits
 class SubscriptionTally:
     """Counts of one subscription. `oldest_ms`: since when the event that waits longest waits; None: nothing waits.
 
-    `failing`: parked keys that have failed for long. `dead`: those that wait for an operator.
+    `failing`: parked keys that have failed for long. `dead`: those that wait for an operator. `short_ms`: since when
+    producers of some lane may append nothing more for it; None: those of all may.
     """
 
     oldest_ms: int | None = None
     failing: int = 0
     dead: int = 0
+    short_ms: int | None = None
 
     def wait(self, since_ms: int) -> None:
         """Count an event that has been there since then."""
         self.oldest_ms = since_ms if self.oldest_ms is None else min(self.oldest_ms, since_ms)
+
+    def run_short(self, since_ms: int) -> None:
+        """Count a lane that has been short of credit since then."""
+        self.short_ms = since_ms if self.short_ms is None else min(self.short_ms, since_ms)
 
 
 @dataclass(slots=True)
 class PassTally:
     """Counts of the lanes that a pass has checked. `findings`: by the name of the metric that counts them.
 
-    `verified_ms`: since when all of these lanes have been verified as a whole; None: nothing was to be verified.
+    `short`: lanes to which nothing may be appended. `verified_ms`: since when all of these lanes have been verified as
+    a whole; None: nothing was to be verified.
     """
 
     subscriptions: dict[str, SubscriptionTally] = field(default_factory=dict)
     findings: dict[str, int] = field(default_factory=dict)
     clock_ahead_ms: int = 0
+    short: int = 0
     verified_ms: int | None = None
 
     def of(self, subscription: str) -> SubscriptionTally:
@@ -49,8 +57,11 @@ class PassTally:
             mine.dead += counts.dead
             if counts.oldest_ms is not None:
                 mine.wait(counts.oldest_ms)
+            if counts.short_ms is not None:
+                mine.run_short(counts.short_ms)
         for metric, count in tally.findings.items():
             self.findings[metric] = self.findings.get(metric, 0) + count
+        self.short += tally.short
         self.clock_ahead_ms = max(self.clock_ahead_ms, tally.clock_ahead_ms)
         if tally.verified_ms is not None:
             self.verify(tally.verified_ms)

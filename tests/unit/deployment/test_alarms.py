@@ -14,6 +14,7 @@ from eventfabric import limits
 from eventfabric.definition.file import parse_definition
 from eventfabric.deployment.alarm_rules import (
     DELAYED_SECONDS,
+    HELD_BACK_SECONDS,
     HOLD_PERIODS,
     RELAY_LATE_MILLISECONDS,
     Missing,
@@ -37,7 +38,7 @@ def topology(alarms: str) -> Topology:
         parse_definition(
             f'[fabric]\nname = "shop"\nalarms = "{alarms}"\nregions = ["us-east-1", "eu-west-1"]\n'
             '[streams.orders]\n[subscriptions.billing]\nstream = "orders"\nhandler = "subscribers.billing:charge"\n'
-            "slo = { latency_ms = 1000, on_time_ratio = 0.99 }\n"
+            "slo = { latency_ms = 1000, on_time_ratio = 0.99 }\nbackpressure = {}\n"
         )
     )
 
@@ -114,6 +115,15 @@ DAYS: dict[str, dict[str, Day]] = {
         ),
         "an age that never gets there": Day(gauge(DELAYED_SECONDS - 1), None),
         "one pass that was late": Day(burst(DELAYED_SECONDS), None),
+    },
+    "held-back": {
+        "a wait that grows": Day(
+            passes(lambda now: now - BEGINS if BEGINS < now < ENDS else None),
+            HELD_BACK_SECONDS + 12 * MINUTE,
+            HELD,
+        ),
+        "waits that end soon": Day(gauge(HELD_BACK_SECONDS - 1), None),
+        "one pass in which a lane was short by chance": Day(burst(HELD_BACK_SECONDS), None),
     },
     "circuit-open": {
         "it opens, as a delivery tells": Day([(BEGINS, 1), *gauge(1)], 2 * MINUTE, HELD),

@@ -41,6 +41,7 @@ def fabric(alarms: str) -> Topology:
             stream = "orders"
             handler = "a.b:c"
             slo = {{ latency_ms = 1000, on_time_ratio = 0.99 }}
+            backpressure = {{}}
             [subscriptions.metrics]
             stream = "orders"
             handler = "a.b:c"
@@ -89,6 +90,15 @@ class FailingDay:
         """Let messages lie in a dead-letter queue."""
         series = of_queue(queue, "ApproximateNumberOfMessagesVisible")
         self.add(series, self.lasting(MINUTE, after=after))
+
+
+def held_back(day: FailingDay) -> None:
+    """Lanes are short since the failure began; a few seconds of what is usual were left to them."""
+    day.metric(
+        Metric.CREDIT_SHORT_SECONDS,
+        passes(lambda now: now - day.begins if day.begins < now < ENDS else None),
+    )
+    day.gauge(Metric.CREDIT_SHORT, 64)
 
 
 def cannot_start(day: FailingDay) -> None:
@@ -155,6 +165,7 @@ FAILURES: dict[str, Callable[[FailingDay], None]] = {
     "a system that the handler calls": circuit_opens,
     "a lane stops": lambda day: day.metric(Metric.DELIVERIES_BLOCKED, day.lasting(SELDOM)),
     "events wait": lambda day: day.waits(),
+    "producers of a stream are held back": held_back,
     "a subscription's function cannot start": cannot_start,
     "a function of an `at_most_once`": lambda day: day.function("shop-metrics", "Errors"),
     "a subscription's function gets no concurrency": throttled,

@@ -62,6 +62,7 @@ def test_the_largest_mark_of_a_lane_is_within_its_bound() -> None:
         largest,
         largest,
         b"d" * 16,
+        largest,
     )
     assert len(msgspec.msgpack.encode({LaneIndex(limits.LANES_MAX - 1): mark})) <= limits.MARK_BYTES_MAX
     assert all(

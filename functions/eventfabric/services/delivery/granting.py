@@ -1,7 +1,8 @@
 """Granting: how a subscription's functions grant producers of a lane to append, as far as they get on with it.
 
     first run of a lane          grants from its tail, before anything is handed out
-    doorbell came again          copies what the cursor's account says: the run before may have died before its copy
+    doorbell came again          copies what the cursor's account says: the run before may have died before its copy;
+                                 at its end, grants anew where nothing waits
     commit                       the account moves with the cursor; what it grants is copied into the lane's slot
     paused                       grants from the tail, without a commit, or nothing (`while_paused`)
     end of the run               a copy that failed is made up for; else the doorbell must come again
@@ -123,15 +124,16 @@ class LaneCredit:
         self._doorbell_tail = tail
         self._tail = SequenceNumber(0) if tail == ANY_TAIL else tail
         self._copied = SequenceNumber(0)
+        self._came_again = False
         self.has_learnt = False
-        """True if the slot held more than the account, which is to be stored: it goes on from there."""
+        """True if more is granted than the stored account says, which is to be stored: it goes on from there."""
 
     def opened(self, cursor: Cursor, *, again: bool, patience: Patience) -> Cursor:
         """Return the cursor with an account whose grant is copied, if it is the first, or the doorbell came `again`.
 
         PortError, LogError.
         """
-        account = cursor.credit
+        account, self._came_again = cursor.credit, again
         if account is None:
             self._tail = self._granting.tail(self._key.lane, self._doorbell_tail)
             now_ms = self._granting.clock.now_ms()
@@ -173,7 +175,20 @@ class LaneCredit:
 
     def settled(self, cursor: Cursor, patience: Patience) -> Cursor:
         """Copy what is still owed at the end of a run. PortError: the doorbell must come again."""
-        return self._made_up(cursor, patience)
+        return self._made_up(self._decided_anew(cursor), patience)
+
+    def _decided_anew(self, cursor: Cursor) -> Cursor:
+        """Return the cursor with what a run that came again grants where nothing waits.
+
+        Whoever moved the cursor there may have granted nothing: an operator, or a pass of reconciliation.
+        """
+        account = cursor.credit
+        if account is None or not self._came_again or cursor.sequence < self._tail:
+            return cursor
+        granting = self._granting
+        decided = account.decided(cursor.sequence, self._tail, granting.clock.now_ms(), granting.settings)
+        self.has_learnt |= decided.granted > account.granted
+        return replace(cursor, credit=decided)
 
     def _made_up(self, cursor: Cursor, patience: Patience | None) -> Cursor:
         account = cursor.credit

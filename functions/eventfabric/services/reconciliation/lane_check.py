@@ -4,12 +4,12 @@ Lanes are checked apart from each other, so that several can be checked at the s
 for each lane, and the pass adds them up.
 """
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
 
 from eventfabric import limits
-from eventfabric.errors import LogError, UndecodableItemError
+from eventfabric.errors import LogError, PortError, UndecodableItemError
 from eventfabric.model import (
     EMPTY_TAIL,
     Circuit,
@@ -18,6 +18,7 @@ from eventfabric.model import (
     Lane,
     LaneKey,
     Mark,
+    Marks,
     Region,
     SequenceNumber,
     Sightings,
@@ -35,6 +36,7 @@ from eventfabric.services.delivery.takeover import region_that_counts
 from eventfabric.services.lanes.standing import is_delivered_by, ledger_of, owner_of
 from eventfabric.services.lanes.unwanted import UnwantedRecords
 from eventfabric.services.lanes.whole_state import whole_state
+from eventfabric.services.reconciliation.credit_check import CreditCheck
 from eventfabric.services.reconciliation.look import Look
 from eventfabric.services.reconciliation.own_declarations import lost_here
 from eventfabric.services.reconciliation.patience import PassPatience
@@ -60,6 +62,10 @@ class CheckedLane:
     """True if nothing has come by replication since the lane stalled."""
     moves: bool = False
     """True if more came to the lane than was copied."""
+    tail: Tail | None = None
+    """Where the lane ends; None: that is not known, or not all of it was checked."""
+    waiting: set[str] = field(default_factory=set, repr=False)
+    """Subscriptions that have events of it to deliver, or of which nobody knows."""
 
 
 class LaneChecker:
@@ -128,6 +134,26 @@ class LaneChecker:
             }
         )
 
+    def check_credit(
+        self, origin: Region, lanes: Iterable[CheckedLane], marks: Marks, *, vitals: Vitals, bells: Bells
+    ) -> None:
+        """Check how much producers may still append to lanes of an origin that were checked. `marks`: from before."""
+        delivered = self._delivered.get(origin, [])
+        before = [self._seen_ms(self._standings[subscription.name]) for subscription in delivered]
+        check = CreditCheck(
+            self._name,
+            self._region,
+            self._ports.credits,
+            self._standings,
+            self._now_ms,
+            min(before, default=0),
+            rings=self._repair,
+        )
+        try:
+            check.check(lanes, marks, delivered, vitals=vitals, bells=bells)
+        except PortError as error:
+            self._patience.fail(error)
+
     def check(self, lane: Lane, before: Mark, *, may_rest: bool = False) -> CheckedLane:
         """Check one lane. `before`: its mark from the last pass. `may_rest`: a lane at rest is left alone."""
         if self._patience.is_exhausted:
@@ -189,6 +215,7 @@ class LaneChecker:
         checked.findings += self._clock_ahead(lane, examined.tail, checked.vitals)
         if examined.is_cut_off:
             return checked
+        checked.tail = examined.tail
         if may_rest and not checked.findings and rests(before, examined.tail, self._rests_for[lane.origin]):
             checked.mark = self._hold(lane, before, examined.mark, examined.tail)
         elif examined.tail != EMPTY_TAIL:
@@ -217,7 +244,10 @@ class LaneChecker:
         for look in self._looks(lane, before, mark, tail):
             if isinstance(look, Finding):
                 checked.findings.append(look)
+                checked.waiting.add(str(look.subscription))
                 continue
+            if look.ahead.sequence < tail.sequence:
+                checked.waiting.add(look.subscription.name)
             is_done_by_all = is_done_by_all and self._is_own(look) and is_done(look)
             place = self._watch_one(look, checked, before)
             cursors |= {} if place is None else {look.subscription.state_name: place}

@@ -297,6 +297,7 @@ class Reconciler:
         except BaseException:  # an interruption too: the process waits for the threads that check lanes
             self._patience.end()
             raise
+        checker.check_credit(part.origin, lanes, marks, vitals=vitals, bells=bells)
         for checked in lanes:
             findings += checked.findings
             vitals.add(checked.vitals)

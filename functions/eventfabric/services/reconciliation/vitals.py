@@ -4,7 +4,7 @@ They cost no reads but one: if a lane lags, the first record that waits. They ar
 is at hand, and not by deliveries: a function that delivers nothing reports nothing, and that is when gauges matter.
 """
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from typing import Final
 
 from eventfabric import limits
@@ -62,6 +62,12 @@ class Vitals:
         """Note that an event that has been here since then is not delivered yet."""
         self.tally.of(subscription).wait(since_ms)
 
+    def short(self, subscriptions: Collection[str], since_ms: int) -> None:
+        """Count a lane to which nothing may be appended since then, for these subscriptions; none: more may be."""
+        self.tally.short += bool(subscriptions)
+        for name in subscriptions:
+            self.tally.of(name).run_short(since_ms)
+
     def clock_ahead(self, ahead_ms: int) -> None:
         """Note by how much a lane's time is ahead of this Region's clock. Below 0 it is not ahead."""
         self.tally.clock_ahead_ms = max(self.tally.clock_ahead_ms, ahead_ms)
@@ -85,6 +91,9 @@ class Vitals:
             telemetry.gauge(Metric.KEYS_FAILING, gauges.failing, of=name)
             telemetry.gauge(Metric.KEYS_DEAD, gauges.dead, of=name)
             telemetry.gauge(Metric.CIRCUIT_OPEN, int(state is CircuitState.OPEN), of=name)
+            short_ms = 0 if gauges.short_ms is None else max(0, now_ms - gauges.short_ms)
+            telemetry.gauge(Metric.CREDIT_SHORT_SECONDS, short_ms / 1000, of=name)
+        telemetry.gauge(Metric.CREDIT_SHORT, self.tally.short, of=self._stream.name)
         # Below these bounds there is nothing to tell, and a metric that is not reported costs nothing.
         if self.tally.clock_ahead_ms > limits.CLOCK_TOLERANCE_MILLISECONDS:
             telemetry.gauge(Metric.CLOCK_AHEAD, self.tally.clock_ahead_ms / 1000, of=self._stream.name)

@@ -50,6 +50,10 @@ class Bells:
         lanes = self.lanes.setdefault(look.subscription.name, {})
         lanes[look.lane] = finding or lanes.get(look.lane)
 
+    def add_lane(self, subscription: str, lane: Lane) -> None:
+        """Have a lane rung in which nothing is wrong."""
+        self.lanes.setdefault(subscription, {}).setdefault(lane, None)
+
     def add_all(self, bells: "Bells") -> None:
         """Have all lanes rung that others noted, each in bells of its own."""
         for subscription, lanes in bells.lanes.items():
