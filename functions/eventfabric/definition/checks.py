@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from difflib import get_close_matches
 
 from eventfabric.definition.annotations import KeyPath
+from eventfabric.definition.backpressure_checks import broken_backpressure_rules
 from eventfabric.definition.facts import BrokenRule, Facts, duplicates, listed, quoted
 from eventfabric.definition.function_checks import broken_function_rules
 from eventfabric.definition.guarantee import Guarantee
@@ -40,6 +41,7 @@ def broken_rules(facts: Facts) -> Iterator[BrokenRule]:
         yield from _stream(facts, name)
     for name in facts.names("subscriptions"):
         yield from _subscription(facts, name)
+    yield from broken_backpressure_rules(facts)
 
 
 def _fabric(facts: Facts) -> Iterator[BrokenRule]:

@@ -1,10 +1,12 @@
 """Circles of subscriptions: each publishes into the stream of the next, and the last into that of the first.
 
-A circle may be meant, as where an answer goes back to who asked; so it is reported and not refused. An event goes round
-at most until its hops are used up. So it is with handlers that publish in each Region.
+A circle may be meant, as where an answer goes back to who asked; so it is reported and not refused, unless all of its
+subscriptions hold producers back. An event goes round at most until its hops are used up. So it is with handlers that
+publish in each Region.
 """
 
 from collections import deque
+from collections.abc import Mapping, Sequence
 
 from eventfabric.definition.schema import Definition
 
@@ -12,15 +14,24 @@ from eventfabric.definition.schema import Definition
 def circles(definition: Definition) -> list[tuple[str, ...]]:
     """Return circles, each as the names of its subscriptions: of those that one is in, the shortest."""
     subscriptions = definition.subscriptions
+    return circles_among(
+        {name: subscription.stream for name, subscription in subscriptions.items()},
+        {name: subscription.publishes for name, subscription in subscriptions.items()},
+    )
+
+
+def circles_among(
+    streams: Mapping[str, str], publishes: Mapping[str, Sequence[str]]
+) -> list[tuple[str, ...]]:
+    """Return circles as `circles` does, by the stream of each subscription and the streams it publishes into."""
     readers: dict[str, list[str]] = {}
-    for name, subscription in subscriptions.items():
-        readers.setdefault(subscription.stream, []).append(name)
+    for name, stream in streams.items():
+        readers.setdefault(stream, []).append(name)
     following = {
-        name: [reader for stream in subscription.publishes for reader in readers.get(stream, ())]
-        for name, subscription in subscriptions.items()
+        name: [reader for stream in publishes[name] for reader in readers.get(stream, ())] for name in streams
     }
     by_members: dict[frozenset[str], tuple[str, ...]] = {}
-    for name in subscriptions:
+    for name in streams:
         circle = _shortest(name, following)
         if circle:
             by_members.setdefault(frozenset(circle), circle)

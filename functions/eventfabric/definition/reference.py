@@ -13,6 +13,7 @@ from typing import Any, Final, get_args, get_origin, get_type_hints
 from annotated_types import Interval, Len
 
 from eventfabric.definition.annotations import KeyPath, bare, choices_of, marks_of
+from eventfabric.definition.backpressure_checks import SECONDS_MIN_ELSEWHERE
 from eventfabric.definition.functions import FunctionSettings, Pollers, Vpc
 from eventfabric.definition.marks import Doc, FromKey, Listed, Pattern, PowersOfTwo
 from eventfabric.definition.schema import (
@@ -290,7 +291,10 @@ Rules between keys:
 - Once a subscription has `tables`, its handler may use no others. No table of the fabric is among them.
 - `alarm_actions` must be in Regions of the fabric. If there are any, each Region must have one.
 - A subscription without a table `slo` has no objective.
-- A subscription without a table `backpressure` holds no producer back.
+- A subscription without a table `backpressure` holds no producer back. Its `seconds` is at least
+  {SECONDS_MIN_ELSEWHERE} where `deliver` is `"one"` and the stream has several Regions: producers in the others hear
+  later what is granted. Subscriptions that publish in a circle must not all have that table, since their handlers
+  could wait for each other for ever.
 - `stage` and the fabric's `name` have at most {FABRIC_CHARACTERS_MAX - 1} characters together.
 - A subscription's `function` has the keys of `[functions]` that it does not set itself. `environment` has the variables
   of both. `maximum_concurrency` and `provisioned_pollers` exclude each other: a subscription that sets one has no
