@@ -23,6 +23,7 @@
     ├── FormatError                  another version of this library is needed to read or write a stream
     ├── AppendError
     │   ├── ContendedAppendError     certainly not written in time; `__cause__` has the service's last answer, if any
+    │   ├── SealedLaneError          the lane has ended, and its children go on; certainly not written
     │   └── IndeterminateAppendError may or may not be written; publish_again() settles it
     │       └── UnconfirmedAppendError is written in one Region, where two were requested
     ├── TransactionRefusedError      DynamoDB refused a write of a producer's transaction; nothing was written
@@ -325,6 +326,21 @@ class ContendedAppendError(AppendError):
     """
 
     retryable = True
+
+
+class SealedLaneError(AppendError):
+    """The lane was split, so nothing is written to it any more. Events go to one of its `children`, by their keys."""
+
+    retryable = True
+
+    def __init__(self, stream: str, lane: object, children: tuple[object, ...], batch: object) -> None:
+        self.stream, self.children = stream, children
+        allowed = " and ".join(map(str, children))
+        super().__init__(
+            f"lane {lane} of stream {stream}: found its end, as it was split, allowed: lanes {allowed}",
+            lane=lane,
+            batch=batch,
+        )
 
 
 class IndeterminateAppendError(AppendError):

@@ -25,3 +25,7 @@ class Formats:
 
 OWN_FORMATS: Final = Formats(reads=1, writes=1)
 """The newest formats that this version reads and writes."""
+SEALS: Final = 2
+"""The format with seals: whoever does not know it stops where a lane was split."""
+WITH_SEALS: Final = Formats(reads=SEALS, writes=SEALS)
+"""The formats that a stream requires before a lane of it may be split."""

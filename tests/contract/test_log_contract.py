@@ -24,7 +24,9 @@ from eventfabric.model import (
     Tail,
     pin_of,
     record_at,
+    seal_at,
     skip_at,
+    tail_behind,
 )
 from eventfabric.testing.memory.faults import SimulatedCrash
 from eventfabric.wire import record_item
@@ -306,3 +308,25 @@ def test_a_skip_is_read_as_it_was_put_and_the_lane_goes_on_behind_it(backend: Ba
     assert backend.log.recent(LANE, records_max=1).records == (skip,)
     assert skip.extends(before.chain)
     assert not skip.extends(EMPTY_TAIL.chain)
+
+
+def test_a_seal_is_read_as_it_was_put_and_shows_in_the_tail(backend: Backend) -> None:
+    first = record()
+    seal = seal_at(first.tail, LANE, now_ms=1_790_000_000_000)
+    assert backend.log.append(first) is None
+    assert not backend.log.tail(LANE).is_sealed
+    assert backend.log.append(seal) is None
+    assert backend.log.read(LANE, SequenceNumber(0), records_max=9).records == (first, seal)
+    assert backend.log.recent(LANE, records_max=1).records == (seal,)
+    tail = backend.log.tail(LANE)
+    assert (tail, tail.is_sealed) == (seal.tail, True)
+    assert not backend.log.tail(LANE, before=seal.sequence).is_sealed
+    assert tail_behind(tail) == seal.tail
+    assert not tail_behind(tail).is_sealed
+
+
+def test_a_record_that_comes_too_late_meets_the_seal(backend: Backend) -> None:
+    seal = seal_at(EMPTY_TAIL, LANE, now_ms=1_790_000_000_000)
+    assert backend.log.append(seal) is None
+    assert backend.log.append(record()) == seal
+    assert backend.log.append(seal) == seal

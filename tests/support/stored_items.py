@@ -27,6 +27,7 @@ from eventfabric.model import (
     Owner,
     Parked,
     ParkedState,
+    Passing,
     Place,
     Region,
     Rest,
@@ -39,6 +40,7 @@ from eventfabric.model import (
     digest_of_id,
     pin_of,
     record_at,
+    seal_at,
     skip_at,
 )
 from eventfabric.model.backfill import Backfill, LaneRange, Seam, Slice, SliceProgress
@@ -126,6 +128,9 @@ SKIP: Final = skip_at(
     expires_at=9,
     skipped=SkippedBy("me", "lost", 1),
 )
+SEAL: Final = seal_at(EMPTY_TAIL, LANE, now_ms=2**40)
+DEEP: Final = LaneKey(STREAM, BILLING, LANE.children[0])
+"""Key of a lane into which another was split."""
 Decode = Callable[[Item], object]
 
 
@@ -146,6 +151,7 @@ def items() -> dict[str, tuple[Item, Decode]]:
             lambda item: declaration.declaration_of(record_item.from_item(item)),
         ),
         "skip": (record_item.to_item(SKIP), record_item.from_item),
+        **_of_splits(),
         "cursor": (cursor_item.to_item(KEY, US, START, token=TOKEN, now_ms=1), cursor_item.from_item),
         "cursor with a roster": (
             cursor_item.to_item(KEY, US, LISTED, token=TOKEN, now_ms=1),
@@ -192,6 +198,42 @@ def items() -> dict[str, tuple[Item, Decode]]:
         "step": (step_item.begun("k", US, owner=5, expires_seconds=9), step_item.from_item),
         "once": (once_item.to_item(RECORD, ROW), once_item.place_of),
         "once compared": (once_item.to_item(RECORD, ROW), lambda item: once_item.differing(item, ROW)),
+    }
+
+
+def _of_splits() -> dict[str, tuple[Item, Decode]]:
+    """Make items as they are where a lane was split."""
+    return {
+        "seal": (record_item.to_item(SEAL), record_item.from_item),
+        "cursor between splits": (
+            cursor_item.to_item(
+                DEEP,
+                US,
+                replace(
+                    START,
+                    low=replace(PLACES[0], replay=False, lane=LANE),
+                    parked=b"p",
+                    begun=Passing(US, 1, 2),
+                    past_seal=Passing(US, 1, 5),
+                ),
+                token=TOKEN,
+                now_ms=1,
+            ),
+            cursor_item.from_item,
+        ),
+        "parked in a lane above": (
+            parked_item.to_item(
+                DEEP,
+                US,
+                replace(
+                    PARKED,
+                    waiting=(replace(PLACES[0], lane=LANE),),
+                    rest=Rest(SequenceNumber(8), SequenceNumber(9), lane=LANE),
+                ),
+                token=TOKEN,
+            ),
+            parked_item.from_item,
+        ),
     }
 
 

@@ -16,7 +16,7 @@ SENT: Final = {"timer", "doorbell"}
 """Kinds in the catalogue that are messages, and no items."""
 PASSING: Final = {"progress"}
 """Kinds in the catalogue that no other version has to read: what cannot be read is worth no more than one pass."""
-NEW: Final = {"credit", "declared"}
+NEW: Final = {"seal", "credit", "declared"}
 """Kinds in the catalogue that the recorded version does not write yet."""
 
 

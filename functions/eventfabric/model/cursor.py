@@ -40,6 +40,15 @@ class LaneKey:
 
 
 @dataclass(frozen=True, slots=True)
+class Passing:
+    """Identity of one hand-over at a seal: the cursor that passed it, by the version at which that was written."""
+
+    region: Region
+    epoch: int
+    version: int
+
+
+@dataclass(frozen=True, slots=True)
 class Cursor:
     """The NEXT sequence to deliver. Everything before it was handled, parked or filtered.
 
@@ -75,6 +84,10 @@ class Cursor:
     """Account of what producers may append to this lane, if they are held back. No commit is made for it alone."""
     is_announced: bool = field(default=False, compare=False)
     """In a stream without transactions: keys beside it were about to be written; only a read of all tells which."""
+    begun: Passing | None = None
+    """The passing that began this lane; None for a root, and for a child that nobody has begun."""
+    past_seal: Passing | None = None
+    """The passing by which this lane's children began: the lane has ended, and was delivered to its seal."""
 
     def beside(self, parked: Mapping[str, Parked]) -> "Cursor":
         """Return the cursor beside these parked keys (all of them), so that another Region can tell if it has them."""

@@ -58,6 +58,41 @@ class Lane:
         """Number of the lane among all that its origin can have: the index, and behind these the next generations."""
         return self.generation * limits.LANES_MAX + self.index
 
+    @property
+    def is_root(self) -> bool:
+        """Tell if no other lane was ever split into this one."""
+        return self.generation == GENERATION_FIRST
+
+    @property
+    def parent(self) -> "Lane":
+        """The lane that was split into this one. Not asked of a root."""
+        assert self.generation > GENERATION_FIRST, "a root has no parent"
+        return Lane(self.origin, Generation(self.generation - 1), LaneIndex(self.index // 2))
+
+    @property
+    def children(self) -> tuple["Lane", "Lane"]:
+        """The two lanes into which this one is split once a seal ends it."""
+        generation, index = Generation(self.generation + 1), 2 * self.index
+        return (
+            Lane(self.origin, generation, LaneIndex(index)),
+            Lane(self.origin, generation, LaneIndex(index + 1)),
+        )
+
+    def above(self, generation: int) -> "Lane":
+        """Return the lane of that generation, not a later one than this lane's, of which this one is a part."""
+        assert generation <= self.generation, "a lane is part of older ones only"
+        index = self.index >> (self.generation - generation)
+        return Lane(self.origin, Generation(generation), LaneIndex(index))
+
+    @property
+    def root(self) -> "Lane":
+        """The lane of the first generation of which this one is a part."""
+        return self.above(GENERATION_FIRST)
+
+    def can_split(self, lanes: int) -> bool:
+        """Tell if its children would be lanes, in a stream that began with `lanes` of them."""
+        return lanes << (self.generation + 1) <= limits.LANES_MAX
+
     @classmethod
     def parse(cls, text: str) -> "Lane":
         """Parse the text that `str(lane)` wrote. ValueError for anything else."""
@@ -129,6 +164,16 @@ def lane_index(key: str, lanes: int) -> LaneIndex:
     """
     digest = int.from_bytes(blake2b(key.encode(), digest_size=8).digest(), "big")
     return LaneIndex(digest >> (64 - (lanes.bit_length() - 1)))
+
+
+def lane_of(key: str, origin: Region, lanes: int, generation: int = GENERATION_FIRST) -> Lane:
+    """Return the lane of a key among those of a generation, in a stream that began with `lanes` of them."""
+    return Lane(origin, Generation(generation), lane_index(key, lanes << generation))
+
+
+def child_of(lane: Lane, key: str, lanes: int) -> Lane:
+    """Return the child of a lane to which a key of it goes, in a stream that began with `lanes` of them."""
+    return lane_of(key, lane.origin, lanes, lane.generation + 1)
 
 
 def key_parking_id(key: str) -> str:

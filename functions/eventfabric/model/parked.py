@@ -7,7 +7,7 @@ from typing import Final, Self
 
 from eventfabric import limits
 from eventfabric.errors import storable
-from eventfabric.model.identity import SequenceNumber, is_alone, next_count
+from eventfabric.model.identity import Lane, SequenceNumber, is_alone, next_count
 
 REPLAYED: Final = "Replayed"
 """`Failure.error_type` of an event that an operator handed over again, though its handler had not failed."""
@@ -25,12 +25,14 @@ class ParkedState(StrEnum):
 class Place:
     """Place of an event in its lane: its sequence, and the first sequence of the record that holds it.
 
-    `replay`: the event was handed out before; see `Cursor.replay_until`.
+    `replay`: the event was handed out before; see `Cursor.replay_until`. `lane`: set for an event that stands in the
+    log of a lane above, where its key was parked as that lane ended with a seal; None: it stands in the key's own lane.
     """
 
     base: SequenceNumber
     sequence: SequenceNumber
     replay: bool = False
+    lane: Lane | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,13 +40,15 @@ class Rest:
     """The events that wait in a parked key after those that it lists, and that only the log has.
 
     They are all events of the key in the lane from `sequence` on, up to the cursor. The record that holds `sequence`
-    begins at `base`. Events from `replay_from` on and before `replay_until` are replays.
+    begins at `base`. Events from `replay_from` on and before `replay_until` are replays. `lane`: set if they begin in
+    the log of a lane above, and go on behind its seal in the child of the key; None: they begin in the key's own lane.
     """
 
     base: SequenceNumber
     sequence: SequenceNumber
     replay_from: SequenceNumber = _NEVER
     replay_until: SequenceNumber = _NEVER
+    lane: Lane | None = None
 
     def is_replay(self, sequence: SequenceNumber) -> bool:
         """Tell if an event was handed out before."""
@@ -65,7 +69,7 @@ class Rest:
     @property
     def place(self) -> Place:
         """First place at which one of these events may stand."""
-        return Place(self.base, self.sequence, self.is_replay(self.sequence))
+        return Place(self.base, self.sequence, self.is_replay(self.sequence), self.lane)
 
 
 @dataclass(frozen=True, slots=True)

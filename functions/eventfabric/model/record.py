@@ -26,6 +26,8 @@ class Tail:
     time: HybridTime
     expires_at: int | None = field(default=None, compare=False)
     """Time at which that record may expire, in seconds since 1970; None: it is kept, or this is not known."""
+    is_sealed: bool = field(default=False, compare=False)
+    """True if that record is a seal: the lane has ended, and its children go on from here."""
 
     def is_of_same_log(self, other: "Tail") -> bool:
         """Tell if two logs have the same records up to these tails: equal chains prove that by one comparison."""
@@ -35,6 +37,8 @@ class Tail:
 UNKNOWN_CHAIN = Chain(b"")
 """Chain of a record that has expired: the next record is taken as it is, and all further ones are bound to it."""
 EMPTY_TAIL = Tail(SequenceNumber(0), Chain(bytes(CHAIN_BYTES)), HybridTime(0))
+SEAL_ID = BatchId(bytes(CHAIN_BYTES))
+"""Batch id of every seal. It is not stored."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +77,9 @@ class Record:
     A skip is the record that replaces lost ones, by an operator's decision: it has no types and holds no event. Its
     chain is that of the last lost record, if it is known. Otherwise it pins the next record: by that record's chain,
     and by a digest of all that it holds. The batch id of a skip is a digest of the chain before it.
+
+    A seal is the record that ends a lane. It takes one sequence and holds no event: it has no types either, and its
+    payload names the lane's children. It never expires, and its chain is computed like that of any appended record.
     """
 
     lane: Lane
@@ -95,12 +102,23 @@ class Record:
     @property
     def is_skip(self) -> bool:
         """Tell if this is a skip, which an operator made, and not an appended record."""
+        return not (self.types or self.payload)
+
+    @property
+    def is_seal(self) -> bool:
+        """Tell if this record ends its lane."""
+        return not self.types and bool(self.payload)
+
+    @property
+    def is_without_events(self) -> bool:
+        """Tell if this is a skip or a seal, which hold no event."""
         return not self.types
 
     @property
     def tail(self) -> Tail:
-        """Tail of the lane if this is its newest record."""
-        return Tail(SequenceNumber(self.sequence + self.count), self.chain, self.time, self.expires_at)
+        """Tail of the lane if this is its newest record; behind a seal, see `tail_behind`."""
+        sequence = SequenceNumber(self.sequence + self.count)
+        return Tail(sequence, self.chain, self.time, self.expires_at, self.is_seal)
 
     def holds(self, put: "Record") -> bool:
         """Tell if this is the very record that was put. Only its expiry may have been put off since."""
@@ -119,7 +137,7 @@ class Record:
         """
         if chain == UNKNOWN_CHAIN:
             return True
-        if not self.types:
+        if self.is_skip:
             return self.batch_id == digest_of_chain(chain)
         if len(chain) == PIN_BYTES:
             return chain == pin_of(self)
@@ -184,6 +202,24 @@ def record_at(tail: Tail, lane: Lane, batch: Batch, *, now_ms: int, retention_se
         expires_at=_expires_at(tail, time, retention_seconds),
         note=batch.note,
     )
+
+
+def children_text(lane: Lane) -> str:
+    """Return the text by which a lane's seal names its children."""
+    return " ".join(child.local for child in lane.children)
+
+
+def seal_at(tail: Tail, lane: Lane, *, now_ms: int) -> Record:
+    """Make the seal that ends a lane at `tail`. UndecodableRecordError if no reader would accept it."""
+    seal = Batch(SEAL_ID, 1, frozenset(), children_text(lane).encode())
+    # Kept for ever: to whoever comes later, a lane without its seal would begin at its first sequence.
+    return record_at(tail, lane, seal, now_ms=now_ms, retention_seconds=None)
+
+
+def tail_behind(seal: Tail) -> Tail:
+    """Return the tail of an empty child, given that of its parent behind the seal."""
+    assert seal.is_sealed, "only a seal has children behind it"
+    return replace(seal, is_sealed=False)
 
 
 def _expires_at(tail: Tail, time: HybridTime, retention_seconds: int | None) -> int | None:

@@ -12,9 +12,13 @@ of granted, place, time of decision, time of measurement, rate, best; an older v
 The roster of the parked keys: `t` due times of those that retry, by the digest
 of their id (MessagePack), `d` the beginnings of the digests of the dead. `f`: parked keys were about to be written
 beside it, one by one.
+
+In lanes that were split: `o` the passing that began this lane, `z` the one by which its own children began, each as
+`<region>/<epoch>/<version>`; `y` the generation of the lane in which the event of `l` stands, if that is one above.
 """
 
 from dataclasses import astuple
+from re import compile as regex
 from typing import TYPE_CHECKING, Final
 
 import msgspec
@@ -25,6 +29,7 @@ from eventfabric.model import (
     DIGEST_BYTES,
     Cursor,
     LaneKey,
+    Passing,
     Place,
     Region,
     Roster,
@@ -42,6 +47,10 @@ WRITTEN: Final = "u"
 _CREDIT: Final = "k"
 _encode_credit = msgspec.msgpack.encode
 _decode_credit = msgspec.msgpack.Decoder(tuple[int, int, int, int, float, float]).decode
+_PASSING: Final = regex(
+    rf"([a-z0-9-]{{1,{limits.REGION_CHARACTERS_MAX}}})/(0|[1-9][0-9]{{0,15}})/(0|[1-9][0-9]{{0,15}})"
+)
+_PASSING_CHARACTERS_MAX: Final = limits.REGION_CHARACTERS_MAX + 2 * 17
 _decode_retrying = msgspec.msgpack.Decoder(dict[bytes, int]).decode
 _DIGEST_BYTES_MAX: Final = 16
 
@@ -80,6 +89,18 @@ def to_item(key: LaneKey, region: Region, cursor: Cursor, *, token: bytes, now_m
         item["t"] = {"B": msgspec.msgpack.encode(cursor.roster.retrying)}
     if cursor.roster.dead:
         item["d"] = {"B": packed_dead(cursor.roster)}
+    item.update(_of_splits(cursor))
+    return item
+
+
+def _of_splits(cursor: Cursor) -> Item:
+    """Encode what only cursors of lanes have that were split."""
+    item: Item = {}
+    for name, passing in (("o", cursor.begun), ("z", cursor.past_seal)):
+        if passing is not None:
+            item[name] = {"S": f"{passing.region}/{passing.epoch}/{passing.version}"}
+    if cursor.low is not None and cursor.low.lane is not None:
+        item["y"] = {"N": str(cursor.low.lane.generation)}
     return item
 
 
@@ -108,6 +129,8 @@ def from_item(item: Item) -> Cursor:
         credit=_credit(item) if _CREDIT in item else None,
         roster=Roster(_retrying(item) if "t" in item else {}, _dead(item) if "d" in item else ()),
         is_announced=fields.flag(item, "f"),
+        begun=_passing(item, "o"),
+        past_seal=_passing(item, "z"),
     )
 
 
@@ -144,7 +167,17 @@ def _credit(item: Item) -> "Account | None":
 def _low(item: Item) -> Place:
     base, sequence = fields.sequences(item, "l", count=2)
     fields.place(item, base, sequence, "l")
-    return Place(base, sequence)
+    return Place(base, sequence, lane=fields.lane_above(item, "y") if "y" in item else None)
+
+
+def _passing(item: Item, name: str) -> Passing | None:
+    if name not in item:
+        return None
+    text = fields.text(item, name, characters_max=_PASSING_CHARACTERS_MAX)
+    match = _PASSING.fullmatch(text)
+    if match is None:
+        fields.refuse(item, name, f"{text!r:.80}", "<region>/<epoch>/<version>")
+    return Passing(Region(match[1]), int(match[2]), int(match[3]))
 
 
 def _retrying(item: Item) -> dict[bytes, int]:

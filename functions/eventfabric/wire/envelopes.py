@@ -31,7 +31,7 @@ class Envelope(NamedTuple):
 
 def envelopes_of(record: Record) -> list[Envelope]:
     """Return the envelope of each event of a record, in order. UndecodableRecordError if it cannot be read."""
-    if record.is_skip:
+    if record.is_without_events:
         return []
     try:
         return envelopes_in(record.payload, record.count)

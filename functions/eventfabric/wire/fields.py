@@ -16,7 +16,7 @@ import msgspec
 from eventfabric import limits
 from eventfabric.errors import UndecodableItemError
 from eventfabric.model import CHAIN_BYTES, PIN_BYTES, Chain, Lane, Region, SequenceNumber, parse_log_lane
-from eventfabric.wire.keys import PK, SK, Item, ledger_region_and_kind
+from eventfabric.wire.keys import PK, SK, Item, lane_key_of, ledger_region_and_kind
 
 T = TypeVar("T")
 BATCH_ID_BYTES: Final = 16
@@ -113,6 +113,23 @@ def _lane(item: Item, name: str, parse: Callable[[str], Lane]) -> Lane:
         return parse(value)
     except ValueError:
         refuse(item, name, f"{value!r:.80}", "<origin>/<generation>.<index>")
+
+
+def lane_above(item: Item, name: str) -> Lane:
+    """Read the generation of a lane above the one to which an item of the ledger belongs. Return that lane."""
+    return lane_of_generation(item, name, whole(item, name))
+
+
+def lane_of_generation(item: Item, name: str, generation: int) -> Lane:
+    """Return the lane of a generation above the one to which an item of the ledger belongs; see `lane_above`."""
+    text(item, PK, characters_max=limits.ITEM_BYTES_MAX)
+    try:
+        lane = lane_key_of(item).lane
+    except ValueError:
+        refuse(item, PK, "another key", "that of a lane")
+    if not 0 <= generation < lane.generation:
+        refuse(item, name, f"generation {generation}", f"an earlier one than the lane's, {lane.generation}")
+    return lane.above(generation)
 
 
 def milliseconds(item: Item, name: str) -> int:

@@ -4,6 +4,8 @@ record    table `<fabric>-<stream>`; written by the origin's publishers, and by 
           changed; kept, or until its expiry `x`. pk `<origin>/<generation>.<index>`, sk first sequence.
 skip      table `<fabric>-<stream>`; written by an operator in the lane's origin in place of records that are lost for
           good, so that the lane goes on past them; never changed; kept as long as the next record. pk, sk as a record.
+seal      table `<fabric>-<stream>`; written by an operator who splits a lane, in the lane's origin, as its last record;
+          never changed; kept. pk, sk as a record.
 declared  table `<fabric>-<stream>`; a record, written by deployments of a Region and by operators, of what is deployed
           there; never changed; kept. pk `@<region>/<stream>`, sk as a record.
 place     table `<fabric>-<stream>`; written by the origin's reconciliation once a lane's newest record has lived for

@@ -4,7 +4,9 @@
 (milliseconds since 1970), `f` the failure (JSON), `g` set if an attempt was begun, `r` the replacement, `v` version,
 `w` token of the write. If replays wait: `y`, how many places in a row are none, then how many are, and so on
 (MessagePack). If more wait than `q` lists: `b` base and sequence from which on the log has them, and the two
-sequences between which those are replays (MessagePack).
+sequences between which those are replays (MessagePack). In a lane into which another was split: `z`, how many of the
+first places stand in which lane above, as its generation and that number, in turn (MessagePack); `o` the generation of
+the lane above in whose log the rest begins.
 """
 
 from collections.abc import Iterable
@@ -15,6 +17,7 @@ import msgspec
 from eventfabric import limits
 from eventfabric.model import (
     Failure,
+    Lane,
     LaneKey,
     Parked,
     ParkedState,
@@ -61,6 +64,19 @@ def to_item(key: LaneKey, region: Region, parked: Parked, *, token: bytes) -> It
         item["g"] = {"BOOL": True}
     if parked.replacement is not None:
         item["r"] = {"B": parked.replacement}
+    item.update(_lanes_above(parked))
+    return item
+
+
+def _lanes_above(parked: Parked) -> Item:
+    """Encode which events wait in lanes above: those of a key that was parked there as a seal ended the lane."""
+    item: Item = {}
+    above = [place.lane for place in parked.waiting if place.lane is not None]
+    if above:
+        runs = [(lane.generation, len(list(places))) for lane, places in groupby(above)]
+        item["z"] = {"B": msgspec.msgpack.encode([number for run in runs for number in run])}
+    if parked.rest is not None and parked.rest.lane is not None:
+        item["o"] = {"N": str(parked.rest.lane.generation)}
     return item
 
 
@@ -107,7 +123,8 @@ def _rest(item: Item) -> Rest:
     fields.place(item, base, sequence, "b")
     if replay_from > replay_until:
         fields.refuse(item, "b", f"replays from {replay_from} to {replay_until}", "an end that is not before")
-    return Rest(base, sequence, replay_from, replay_until)
+    lane = fields.lane_above(item, "o") if "o" in item else None
+    return Rest(base, sequence, replay_from, replay_until, lane)
 
 
 def _state(item: Item) -> ParkedState:
@@ -132,8 +149,10 @@ def _waiting(item: Item) -> tuple[Place, ...]:
             item, "q", f"{len(numbers)} numbers", "pairs of a record's sequence and an event's, in order"
         )
     return tuple(
-        Place(SequenceNumber(base), SequenceNumber(sequence), replay)
-        for base, sequence, replay in zip(numbers[::2], sequences, _replays(item), strict=False)
+        Place(SequenceNumber(base), SequenceNumber(sequence), replay, lane)
+        for base, sequence, replay, lane in zip(
+            numbers[::2], sequences, _replays(item), _lanes(item), strict=False
+        )
     )
 
 
@@ -147,3 +166,17 @@ def _replays(item: Item) -> Iterable[bool]:
     runs = fields.packed(item, "y", _decode_places) if "y" in item else []
     flags = chain.from_iterable(repeat(bool(number % 2), length) for number, length in enumerate(runs))
     return chain(flags, repeat(False))
+
+
+def _lanes(item: Item) -> Iterable[Lane | None]:
+    """Return for each waiting place the lane above in which it stands, None for those in the own lane; without end."""
+    runs = fields.packed(item, "z", _decode_places) if "z" in item else []
+    generations, counts = runs[::2], runs[1::2]
+    in_order = all(earlier < later for earlier, later in pairwise(generations))
+    if len(runs) % 2 or not in_order or any(count < 0 for count in counts):
+        fields.refuse(
+            item, "z", f"{len(runs)} numbers", "pairs of a generation, in order, and a number of places"
+        )
+    lanes = [fields.lane_of_generation(item, "z", generation) for generation in generations]
+    named = chain.from_iterable(repeat(lane, count) for lane, count in zip(lanes, counts, strict=True))
+    return chain(named, repeat(None))

@@ -179,7 +179,7 @@ def unpack(record: Record) -> list[Event]:
 
 def unpack_measured(record: Record) -> tuple[list[Event], int]:
     """Return the events of a record, as `unpack` does, and the most bytes of memory that they take."""
-    if record.is_skip:
+    if record.is_without_events:
         return [], 0
     try:
         codec, plain = decompressed(record.payload)
@@ -223,6 +223,8 @@ def unpack_at(record: Record, sequence: SequenceNumber) -> Event:
     index = sequence - record.sequence
     if record.is_skip:
         raise UndecodableRecordError(record.lane, record.sequence, "is lost, and the lane went on past it")
+    if record.is_seal:
+        raise UndecodableRecordError(record.lane, record.sequence, "is a seal, which holds no event")
     if not 0 <= index < record.count:
         reason = f"ends at {record.tail.sequence}, and an event is said to wait in it at {sequence}"
         raise UndecodableRecordError(record.lane, record.sequence, reason)

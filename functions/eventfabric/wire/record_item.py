@@ -1,17 +1,20 @@
 """Codec of records as DynamoDB items. For the attributes see the catalogue in keys.py and docs/architecture.md."""
 
-from typing import Any
+from typing import Any, Final
 
 from eventfabric import limits
 from eventfabric.errors import UndecodableItemError, UndecodableRecordError
-from eventfabric.model import BatchId, HybridTime, Lane, Note, Record, SkippedBy
+from eventfabric.model import SEAL_ID, BatchId, HybridTime, Lane, Note, Record, SkippedBy, children_text
 from eventfabric.wire import fields
 from eventfabric.wire.keys import PK, SK, Item, record_key
 
-HEADER_ATTRIBUTES = ("pk", "sk", "n", "c", "b", "h", "t", "x")
+SEAL: Final = "s"
+"""Attribute of a seal, by which it is known even where only headers are read: the lane's children."""
+HEADER_ATTRIBUTES = ("pk", "sk", "n", "c", "b", "h", "t", "x", SEAL)
 """All attributes but the payload and the note."""
 _KNOWN = frozenset((*HEADER_ATTRIBUTES, "d", "m", "qb", "qw", "qt"))
 """All attributes that this version knows."""
+_NOT_OF_SEALS: Final = ("b", "d", "m", "qb", "t", "x")
 _NO_PAYLOAD: dict[str, Any] = {"B": b""}
 """Payload with which a header is decoded."""
 
@@ -21,8 +24,13 @@ def to_item(record: Record) -> Item:
     item = {**(record.unknown or {}), **record_key(record.lane, record.sequence)}
     item["n"] = {"N": str(record.count)}
     item["c"] = {"B": record.chain}
-    item["b"] = {"B": record.batch_id}
     item["h"] = {"N": str(record.time)}
+    if record.is_seal:
+        # Without a batch id, so that a version that knows no seals can read neither all of it nor its header: by the
+        # header alone, it would take a seal for a skip, and append behind it.
+        item[SEAL] = {"S": record.payload.decode()}
+        return item
+    item["b"] = {"B": record.batch_id}
     # A skip has neither types nor a payload: this is how readers know it.
     if record.types:
         item["t"] = {"SS": sorted(record.types)}
@@ -56,6 +64,8 @@ def from_item(item: Item) -> Record:
 
 
 def _record(item: Item) -> Record:
+    if SEAL in item:
+        return _seal(item)
     sequence = fields.sequence(item, SK)
     # An item without types that holds a payload is no skip: its missing types make it unreadable.
     is_skip = "t" not in item and item.get("d") in (None, _NO_PAYLOAD)
@@ -77,6 +87,30 @@ def _record(item: Item) -> Record:
         expires_at=fields.whole(item, "x") if "x" in item else None,
         note=_note(item) if "m" in item else None,
         skipped=_skipped(item) if is_skip and "qb" in item else None,
+        unknown=_unknown(item),
+    )
+
+
+def _seal(item: Item) -> Record:
+    lane, sequence = fields.lane(item, PK), fields.sequence(item, SK)
+    children = children_text(lane)
+    for name in _NOT_OF_SEALS:
+        if name in item and item[name] != _NO_PAYLOAD:  # as in a header that is decoded
+            fields.refuse(item, name, "an attribute of other records", "none in a seal")
+    if fields.text(item, SEAL, characters_max=limits.NOTE_CHARACTERS_MAX) != children:
+        fields.refuse(item, SEAL, "other lanes", f"{children}, the lane's children")
+    fields.whole(item, "n", least=1, most=1)
+    if sequence + 1 > limits.SEQUENCE_MAX:
+        fields.refuse(item, SK, str(sequence), f"a tail of at most {limits.SEQUENCE_MAX}")
+    return Record(
+        lane=lane,
+        sequence=sequence,
+        count=1,
+        chain=fields.chain(item, "c"),
+        batch_id=SEAL_ID,
+        time=time_of(item),
+        types=frozenset(),
+        payload=children.encode(),
         unknown=_unknown(item),
     )
 

@@ -9,7 +9,7 @@ from eventfabric.errors import UndecodableItemError, UndecodableMessageError
 from eventfabric.model import HybridTime, Lane, SequenceNumber
 from eventfabric.wire import fields
 from eventfabric.wire.keys import PK, SK, Item, is_record
-from eventfabric.wire.record_item import time_of, types_of
+from eventfabric.wire.record_item import SEAL, time_of, types_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +25,8 @@ class RecordNews:
     sequence: SequenceNumber | None = None
     types: frozenset[str] | None = None
     time: HybridTime | None = None
+    is_seal: bool = False
+    """True if the record ends its lane: then all who read the lane want it, whatever their filters are."""
 
 
 def from_stream_record(stream_record: Mapping[str, Any]) -> RecordNews | None:
@@ -51,7 +53,7 @@ def from_stream_record(stream_record: Mapping[str, Any]) -> RecordNews | None:
         tail = SequenceNumber(min(sequence + count, limits.SEQUENCE_MAX))
         lane, position = fields.lane(image, PK), change.get("SequenceNumber")
         known = position if isinstance(position, str) else ""
-        return RecordNews(known, lane, tail, sequence, _types(image), _time(image))
+        return RecordNews(known, lane, tail, sequence, _types(image), _time(image), SEAL in image)
     except UndecodableItemError as error:
         raise UndecodableMessageError(f"not a record of the log: {error}") from error
 

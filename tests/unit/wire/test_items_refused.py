@@ -41,6 +41,8 @@ BAD: Final[dict[str, Any]] = {
 }
 SAID_OF_ANOTHER: Final = {"l": "p", "p": "l", "k": "i", "pk": "f", "sk": "f"}
 """Fields whose change makes another contradict them."""
+OF_OTHER_KINDS: Final = {("recent", "sk"), ("seal", "s")}
+"""Fields whose change makes an item one of another kind, which lacks other fields."""
 
 
 def unreadable(item: Item) -> object:
@@ -93,7 +95,7 @@ def test_a_refused_field_is_named_with_its_item_and_what_may_stand_there(kind: s
                 is_said_in_full(error.reason)
             except UndecodableRecordError as error:
                 assert str(error.lane) in (key_text(item), key_text(item).rpartition(" ")[0])
-                assert f" {name}: " in error.reason or (kind, name) == ("recent", "sk")  # which is a place's
+                assert f" {name}: " in error.reason or (kind, name) in OF_OTHER_KINDS
                 is_said_in_full(error.reason)
 
 

@@ -52,7 +52,7 @@ def test_an_item_has_the_attributes_of_the_catalogue_and_no_others(record: Recor
     assert ("x" in made) == (record.expires_at is not None)
     assert ("m" in made) == (record.note is not None)
     assert {name: made[name] for name in ("pk", "sk")} == keys.record_key(record.lane, record.sequence)
-    assert set(record_item.HEADER_ATTRIBUTES) == set(ATTRIBUTES) - {"d"} | {"x"}
+    assert set(record_item.HEADER_ATTRIBUTES) == set(ATTRIBUTES) - {"d"} | {"x", "s"}
 
 
 @pytest.mark.parametrize("attribute", ATTRIBUTES)
