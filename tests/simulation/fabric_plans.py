@@ -1,8 +1,11 @@
 """Draws the plan of a whole fabric from a seed: Regions, subscriptions, what is published, and what goes wrong."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from random import Random
 from typing import Final
+
+from msgspec.structs import replace
 
 from eventfabric.definition.guarantee import Guarantee
 from eventfabric.testing.simulation.drawing import Draw, Profile
@@ -10,6 +13,7 @@ from eventfabric.testing.simulation.plan import (
     FINE,
     Conduct,
     Plan,
+    PlannedBackpressure,
     PlannedEvent,
     PlannedSubscription,
     Publish,
@@ -85,6 +89,9 @@ class FabricProfile(Profile):
     """Lanes of a second stream, into which handlers publish; none: there is no such stream."""
     declared: bool = False
     by_catalogue: bool = False
+    gates: tuple[int, ...] = ()
+    """Numbers of subscriptions that hold producers back."""
+    clones_share: float = 0.0
 
     def plan(self, seed: int) -> Plan:
         """The plan of a seed; the same, always."""
@@ -104,6 +111,7 @@ class FabricDraw(Draw):
         self._steps = Random(f"{seed} steps")
         self._chain = Random(f"{seed} chain")
         self._together = Random(f"{seed} together")
+        self._gates = Random(f"{seed} gates")
         self._regions = REGIONS[: random.choice(of.regions)]
         self._durability = "replicated"
         if len(self._regions) == 1:
@@ -120,7 +128,7 @@ class FabricDraw(Draw):
             regions=self._regions,
             lanes=random.choice(of.lanes),
             durability=self._durability,
-            subscriptions=tuple(self._subscription(name) for name in names),
+            subscriptions=self._gated([self._subscription(name) for name in names]),
             producers=producers,
             publishes=self._publishes(len(producers)),
             happenings=self.happenings(seed, expires=expires),
@@ -130,7 +138,7 @@ class FabricDraw(Draw):
             shards=random.choice((1, 1, 2)),
             slowness=random.choice(of.slowness),
             express=of.express,
-            clones=of.clones,
+            clones=of.clones or self._gates.random() < of.clones_share,
             bounds=random.choice(of.bounds) if of.bounds else {},
             invoices=self._chain.choice(of.invoices) if of.invoices else 0,
             rivals=self._chain.choice((0, 1, 2)) if of.invoices else 0,
@@ -164,6 +172,22 @@ class FabricDraw(Draw):
             steps=self._steps.random() < _STEPS_SHARE,
             publishes=bool(self._profile.invoices),
             once=bool(self._profile.invoices) and guarantee.may_repeat and self._chain.random() < _ONCE_SHARE,
+        )
+
+    def _gated(self, subscriptions: Sequence[PlannedSubscription]) -> tuple[PlannedSubscription, ...]:
+        """Have some of the subscriptions hold producers back."""
+        number = self._gates.choice(self._profile.gates) if self._profile.gates else 0
+        return tuple(
+            replace(own, backpressure=self._backpressure(own)) if index < number else own
+            for index, own in enumerate(subscriptions)
+        )
+
+    def _backpressure(self, own: PlannedSubscription) -> PlannedBackpressure:
+        elsewhere = own.deliver == "one" and len(self._regions) > 1
+        return PlannedBackpressure(
+            seconds=10 if elsewhere else self._gates.choice((5, 10, 60)),
+            events_min=self._gates.choice((1, 1, 2, 4, 16)),
+            while_paused=self._gates.choice(("pass", "pass", "hold")),
         )
 
     def _publishes(self, producers: int) -> tuple[Publish, ...]:

@@ -5,6 +5,7 @@ from typing import Final
 
 from eventfabric.definition.guarantee import Guarantee
 from tests.simulation.fabric_plans import FabricProfile
+from tests.simulation.profiles_of_credits import OF_CREDITS
 from tests.simulation.profiles_of_upkeep import OF_UPKEEP
 
 HICCUPS: Final = ("conflict", "throttle", "lost_reply", "lost_request")
@@ -318,6 +319,7 @@ _ALL: Final = (
     _CHAINS,
     _TARGETS,
     *OF_UPKEEP,
+    *OF_CREDITS,
 )
 PROFILES: Final = {profile.name: profile for profile in _ALL}
 """Every profile, by name."""

@@ -588,14 +588,14 @@ class Bundles:
         """Append a bundle, part by part, as far as there is credit. Return the interruption of that, if any, for the
         thread to raise.
         """
-        until = monotonic() + limits.APPEND_TIMEOUT_SECONDS
+        until_ms = self._outgoing.steady_ms() + 1000 * limits.APPEND_TIMEOUT_SECONDS
         try:
             while not bundle.is_decided:
                 batch = bundle.batch(self._outgoing)
                 try:
                     bundle.land(self._outgoing.append(bundle.lane, batch, acks=self._acks, is_atomic=False))
                 except BackpressureError as error:
-                    if self._pool is None and monotonic() < until:
+                    if self._pool is None and self._outgoing.steady_ms() < until_ms:
                         self._outgoing.wait(error.retry_after)  # nobody else would append it
                     elif self._is_held_back(bundle, error):
                         return None

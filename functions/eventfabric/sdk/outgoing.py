@@ -350,6 +350,10 @@ class Outgoing:
         route = self._route
         return self.appended(route.append(lane, batch, unsettled=unsettled, acks=acks, is_atomic=is_atomic))
 
+    def steady_ms(self) -> int:
+        """Return the milliseconds of a clock that nobody sets."""
+        return self._clock.steady_ms()
+
     def wait(self, seconds: float) -> None:
         """Wait in this thread."""
         self._clock.sleep(seconds)

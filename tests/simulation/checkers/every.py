@@ -10,6 +10,7 @@ from eventfabric.testing.simulation.history_of_deployments import Retired
 from eventfabric.testing.simulation.verdict import Result, Verdict
 from tests.simulation.checkers import (
     backfill_gap,
+    beyond_grant,
     beyond_its_end,
     blind_sign,
     breaker_attempts,
@@ -23,6 +24,7 @@ from tests.simulation.checkers import (
     forked_catalogue,
     held_up_key,
     innocent_dead_letter,
+    late_credit,
     lost_event,
     lost_schema,
     neglected_lane,
@@ -31,12 +33,15 @@ from tests.simulation.checkers import (
     repeated_step,
     replica_divergence,
     reused_incarnation,
+    shrunk_grant,
     skipped_sequence,
     slow_recovery,
     stale_catalogue,
+    starved_producer,
     stuck_lane,
     undone_decision,
     undue_delay,
+    unearned_grant,
     unfit_event,
     unflagged_late,
     unreported_finding,
@@ -76,6 +81,11 @@ _MODULES: Final = (
     neglected_lane,
     wrong_skip,
     wrong_publish,
+    beyond_grant,
+    shrunk_grant,
+    unearned_grant,
+    starved_producer,
+    late_credit,
 )
 _OF_DEPLOYMENTS: Final = (
     forked_catalogue,

@@ -1,7 +1,7 @@
 """Happenings: Regions and links lost, clocks moved, code deployed, while a fabric works.
 
-A happening's `what` is the name of a function here, in closing.py, deploying.py, looking_up.py, moving.py, offering.py,
-operators.py, registering.py, spoiling.py, tampering.py or troubling.py.
+A happening's `what` is the name of a function here, in closing.py, crediting.py, deploying.py, looking_up.py,
+moving.py, offering.py, operators.py, registering.py, spoiling.py, tampering.py or troubling.py.
 """
 
 from collections.abc import Callable
@@ -12,6 +12,7 @@ from msgspec.structs import replace
 
 from eventfabric.services.reconciliation import pass_bounds
 from eventfabric.testing.simulation.closing import CLOSES
+from eventfabric.testing.simulation.crediting import CREDITS
 from eventfabric.testing.simulation.deploying import DEPLOYS
 from eventfabric.testing.simulation.functions import RelayPoller, reconcile_in
 from eventfabric.testing.simulation.looking_up import LOOKS
@@ -239,6 +240,7 @@ _ALL: Final = (
 HAPPENINGS: Final[dict[str, Callable[[World, Happening], None]]] = {
     **{function.__name__: function for function in _ALL},
     **CLOSES,
+    **CREDITS,
     **DEPLOYS,
     **REGISTERS,
     **MOVES,

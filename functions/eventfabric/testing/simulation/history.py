@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 
 from eventfabric.testing.simulation.history_entry import Entry
+from eventfabric.testing.simulation.history_of_credits import OfCredits
 from eventfabric.testing.simulation.history_of_deployments import OfDeployments
 from eventfabric.testing.simulation.history_of_schemas import OfSchemas
 from eventfabric.testing.simulation.plan import Plan
@@ -102,7 +103,7 @@ class StandingRead(Entry, frozen=True, kw_only=True):
 
 
 class CursorStand(msgspec.Struct, frozen=True, omit_defaults=True):
-    """A cursor as it is stored. `low`: the first event that waits in a parked key, or -1."""
+    """A cursor as it is stored. `low`: the first event that waits in a parked key, or -1; `granted`: to producers."""
 
     sequence: int
     version: int
@@ -112,6 +113,7 @@ class CursorStand(msgspec.Struct, frozen=True, omit_defaults=True):
     attempting: bool = False
     crashes: int = 0
     low: int = -1
+    granted: int = -1
 
 
 class CursorMoved(Entry, frozen=True, kw_only=True):
@@ -371,7 +373,9 @@ _OfRuns = (
     LaneRead | StandingRead | AttemptBegan | AttemptEnded | RunEnded | CircuitSwitched | Crashed | Called
 )
 _OfOperators = Decided | ProofBegan | Proved | Happened | Tampered | Backfilled | Found | Gauged
-AnyEntry = _Outside | OfDeployments | OfSchemas | _OfTables | _OfRuns | _OfOperators | Healed | Ended
+AnyEntry = (
+    _Outside | OfCredits | OfDeployments | OfSchemas | _OfTables | _OfRuns | _OfOperators | Healed | Ended
+)
 
 
 class History(msgspec.Struct):

@@ -2,11 +2,20 @@
 
 from typing import Any
 
-from eventfabric.model import Cursor, Parked
+from eventfabric.model import GENERATION_FIRST, Cursor, Lane, Parked, Region
+from eventfabric.model.credit import Grants
 from eventfabric.testing.memory.stream import Change
-from eventfabric.testing.simulation import history
+from eventfabric.testing.simulation import history, history_of_credits
 from eventfabric.testing.simulation.history_entry import Entry
-from eventfabric.wire import circuit_item, cursor_item, owner_item, parked_item, settled_item, won_item
+from eventfabric.wire import (
+    circuit_item,
+    credit_item,
+    cursor_item,
+    owner_item,
+    parked_item,
+    settled_item,
+    won_item,
+)
 from eventfabric.wire.keys import (
     Item,
     is_circuit,
@@ -33,6 +42,8 @@ def of_ledger(change: Change, *, shared: bool) -> list[News]:
     match write.partition:
         case (_, _, _, _, "settled"):
             return write.settled()
+        case (_, _, "credits", _, _):
+            return write.credits()
         case (_, _, _, _) if is_won(kind):
             return write.won()
         case (_, _, _, _) if is_cursor(kind):
@@ -81,6 +92,30 @@ class _LedgerWrite:
             about |= {"since": int(dropped.since), "until": int(dropped.until)}
         return [(history.Settled, {**self._of_subscription, **about})]
 
+    def credits(self) -> list[News]:
+        stream, subscription, _, origin, _ = self.partition
+        before, after = (_grants_of(item).get(self._writer, {}) for item in (self._change.old, self._item))
+        about = {
+            "stream": stream,
+            "subscription": subscription,
+            "region": self._region,
+            "writer": self._writer,
+        }
+        return [
+            (
+                history_of_credits.Granted,
+                {
+                    **about,
+                    "lane": str(Lane(Region(origin), GENERATION_FIRST, index)),
+                    "before": int(before.get(index, -1)),
+                    "grant": int(grant),
+                    "copied": self._copied,
+                },
+            )
+            for index, grant in after.items()
+            if before.get(index) != grant
+        ]
+
     def won(self) -> list[News]:
         if self._item is None:
             return []
@@ -110,6 +145,10 @@ class _LedgerWrite:
         return {"region": self._region, "subscription": str(key.subscription), "lane": str(key.lane)}
 
 
+def _grants_of(item: Item | None) -> dict[str, Grants]:
+    return {str(region): grants for region, grants in credit_item.grants_in([item] if item else []).items()}
+
+
 def _cursor_of(item: Item | None) -> history.CursorStand | None:
     if item is None:
         return None
@@ -123,6 +162,7 @@ def _cursor_of(item: Item | None) -> history.CursorStand | None:
         cursor.attempting,
         cursor.crashes,
         -1 if cursor.low is None else int(cursor.low.sequence),
+        -1 if cursor.credit is None else int(cursor.credit.granted),
     )
 
 

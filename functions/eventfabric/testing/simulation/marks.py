@@ -4,7 +4,12 @@ from typing import Final
 
 import msgspec
 
-from eventfabric.testing.simulation import history, history_of_deployments, history_of_schemas
+from eventfabric.testing.simulation import (
+    history,
+    history_of_credits,
+    history_of_deployments,
+    history_of_schemas,
+)
 from eventfabric.testing.simulation.history import AnyEntry
 from eventfabric.testing.simulation.history_entry import Entry
 from eventfabric.testing.simulation.schedule import START_MS
@@ -42,6 +47,8 @@ _ALL: Final = (
     Symbol("run_failed", "run ended, items come again", _TICK, "warn"),
     Symbol("commit", "cursor committed", _DIAMOND, "commit"),
     Symbol("commit_copied", "cursor copied", "M0,-3L3,0L0,3L-3,0Z", "commit hollow", is_slight=True),
+    Symbol("granted", "producers granted more", "M-5,3L0,-4L5,3", "commit hollow"),
+    Symbol("grant_copied", "grant copied", "M-3,2L0,-2L3,2", "commit hollow", is_slight=True),
     Symbol("parked", "key parked", _BARS, "warn"),
     Symbol("freed", "key free", _BARS, "good hollow"),
     Symbol("dead", "key dead", _OCTAGON, "bad"),
@@ -95,6 +102,11 @@ _PLAIN: Final[dict[type[Entry], str]] = {
     history.Healed: "healed",
     history.Ended: "ended",
     history.Gauged: "read",
+    history_of_credits.ProducerBegan: "happened",
+    history_of_credits.GatesDeployed: "happened",
+    history_of_credits.CreditsRead: "read",
+    history_of_credits.HeldBack: "unacknowledged",
+    history_of_credits.GivenUp: "unacknowledged",
     history_of_deployments.StackEnded: "happened",
     history_of_deployments.Retired: "happened",
     history_of_deployments.RegionTakenOut: "happened",
@@ -114,6 +126,7 @@ _BY_FIELD: Final[dict[type[Entry], tuple[str, str, str]]] = {
     history.Appended: ("copied", "copied", "appended"),
     history.CursorMoved: ("copied", "commit_copied", "commit"),
     history.HandedOver: ("copied", "handover_copied", "handover"),
+    history_of_credits.Granted: ("copied", "grant_copied", "granted"),
     history.AttemptEnded: ("error", "raised", "handled"),
     history.RunEnded: ("failed", "run_failed", "run"),
 }
@@ -172,6 +185,8 @@ def label_of(entry: AnyEntry) -> str:
             return " ".join(place.id for place in entry.events)
         case history.CursorMoved():
             return f"→{entry.after.sequence}"
+        case history_of_credits.Granted():
+            return f"<{entry.grant}"
         case history.CircuitSwitched():
             return f"{entry.subscription} {entry.state}"
         case history.Happened():

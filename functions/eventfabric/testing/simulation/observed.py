@@ -14,12 +14,15 @@ from eventfabric.model import (
     SubscriptionName,
     parse_log_lane,
 )
+from eventfabric.model.credit import Grants
 from eventfabric.model.finding import Finding, FindingKind
 from eventfabric.ports import Attempt, Handler
+from eventfabric.rare_ports import Credits
 from eventfabric.telemetry import LogEvent, Metric
 from eventfabric.testing.memory.ledger import MemoryLedger
 from eventfabric.testing.memory.requests import Requests
 from eventfabric.testing.simulation import history
+from eventfabric.testing.simulation.history_of_credits import CreditsRead
 from eventfabric.testing.simulation.machine import Machine
 from eventfabric.wire.published import Effect
 
@@ -49,6 +52,37 @@ class ObservedLedger(MemoryLedger):
         """See ports.Ledger."""
         self._process.tell(history.StandingRead, region=str(self.region), subscription=str(subscription))
         return super().standing(stream, subscription)
+
+
+class HeardCredits:
+    """A rare_ports.Credits that notes what its process heard of grants, as it does not if the reply is lost."""
+
+    def __init__(self, inner: Credits, process: Machine, region: str) -> None:
+        self._inner = inner
+        self._process = process
+        self._region = region
+
+    def granted(
+        self, stream: StreamName, subscription: SubscriptionName, origin: Region, *, part: int
+    ) -> dict[Region, Grants]:
+        """See rare_ports.Credits."""
+        granted = self._inner.granted(stream, subscription, origin, part=part)
+        self._process.tell(
+            CreditsRead,
+            region=self._region,
+            stream=str(stream),
+            subscription=str(subscription),
+            origin=str(origin),
+            granted={
+                str(region): {int(index): int(grant) for index, grant in grants.items()}
+                for region, grants in granted.items()
+            },
+        )
+        return granted
+
+    def grant(self, key: LaneKey, grant: SequenceNumber) -> SequenceNumber:
+        """See rare_ports.Credits."""
+        return self._inner.grant(key, grant)
 
 
 class ObservedHandler:

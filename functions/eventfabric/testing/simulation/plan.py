@@ -74,6 +74,14 @@ class Happening(msgspec.Struct, frozen=True, omit_defaults=True):
     number: int = 0
 
 
+class PlannedBackpressure(msgspec.Struct, frozen=True, omit_defaults=True):
+    """Bounds within which a subscription lets producers be ahead of it."""
+
+    seconds: int = 10
+    events_min: int = 16
+    while_paused: str = "pass"
+
+
 class PlannedSubscription(msgspec.Struct, frozen=True, omit_defaults=True):
     """The relevant parts of a subscription's definition.
 
@@ -99,6 +107,7 @@ class PlannedSubscription(msgspec.Struct, frozen=True, omit_defaults=True):
     steps: bool = False
     publishes: bool = False
     once: bool = False
+    backpressure: PlannedBackpressure | None = None
 
 
 class Plan(msgspec.Struct, frozen=True, omit_defaults=True):

@@ -13,7 +13,7 @@ from eventfabric.testing.memory.region import Tear
 from eventfabric.testing.memory.requests import Requests
 from eventfabric.testing.simulation import history
 from eventfabric.testing.simulation.machine import Machine
-from eventfabric.testing.simulation.observed import ObservedLedger
+from eventfabric.testing.simulation.observed import HeardCredits, ObservedLedger
 from eventfabric.testing.simulation.world import World
 
 T = TypeVar("T")
@@ -52,7 +52,11 @@ class Process(Machine):
             at=self._ports,
         )
         ports = ProcessCalls(self, region).ports(without_faults)
-        return replace(ports, doorbells=SimulatedDoorbells(self, ports.doorbells, region))
+        return replace(
+            ports,
+            doorbells=SimulatedDoorbells(self, ports.doorbells, region),
+            credits=HeardCredits(ports.credits, self, region),
+        )
 
 
 class ProcessCalls(Faults):

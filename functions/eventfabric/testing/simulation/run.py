@@ -11,6 +11,7 @@ from eventfabric.sdk.operations import Operations
 from eventfabric.testing.simulation import deploying, happenings, history, operators, spoiling
 from eventfabric.testing.simulation.functions import QueuePoller, RelayPoller, TimerPoller, reconcile_in
 from eventfabric.testing.simulation.history import History
+from eventfabric.testing.simulation.history_of_credits import GivenUp
 from eventfabric.testing.simulation.network import Courier
 from eventfabric.testing.simulation.plan import Happening, Plan
 from eventfabric.testing.simulation.process import Process
@@ -108,14 +109,29 @@ def _run(world: World) -> tuple[bool, str]:
                 # The first pass verifies everything anew, even what was verified before somebody changed it.
                 world.schedule.spawn(f"reconcile {region}", reconcile_in, world, region, full=number == 0)
             world.schedule.run(steps_max=DRAIN_STEPS_MAX)
+            _have_tried_again(world)
             if _set_aside(world, world.entries[before:]) | _replay_ahead(world, world.entries[before:]):
                 world.schedule.run(steps_max=DRAIN_STEPS_MAX)
             if number + 1 >= _ROUNDS_MIN and not _is_mending(world.entries[before:]):
                 break
         deploying.tell_abandoned(world)
+        _tell_given_up(world)
     except StepsExceededError as error:
         return False, str(error)
     return True, ""
+
+
+def _have_tried_again(world: World) -> None:
+    """Have producers that are held back try again, since a pass may have let them go on."""
+    if any(world.held.values()):
+        world.schedule.wake("held back")
+        world.schedule.run(steps_max=DRAIN_STEPS_MAX)
+
+
+def _tell_given_up(world: World) -> None:
+    for name, ids in world.held.items():
+        if ids:
+            world.note(GivenUp, name, ids=ids)
 
 
 def _is_mending(entries: Iterable[history.AnyEntry]) -> bool:

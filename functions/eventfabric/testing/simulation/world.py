@@ -14,6 +14,7 @@ from eventfabric.testing.memory.entropy import SeededEntropy
 from eventfabric.testing.memory.table import MemoryTable
 from eventfabric.testing.simulation import history
 from eventfabric.testing.simulation.history_entry import Entry
+from eventfabric.testing.simulation.history_of_credits import GatesDeployed
 from eventfabric.testing.simulation.observer import EFFECTS, INVOICES, Observer, is_foreign
 from eventfabric.testing.simulation.plan import Plan, PlannedSubscription
 from eventfabric.testing.simulation.registry import registry_of
@@ -81,6 +82,19 @@ def _subscription(subscription: PlannedSubscription, plan: Plan) -> str:
         [subscriptions.{subscription.name}.breaker]
         failure_ratio = {subscription.failure_ratio}
         parked_keys = {subscription.parked_keys}
+        {_backpressure(subscription)}
+    """
+
+
+def _backpressure(subscription: PlannedSubscription) -> str:
+    settings = subscription.backpressure
+    if settings is None:
+        return ""
+    return f"""
+        [subscriptions.{subscription.name}.backpressure]
+        seconds = {settings.seconds}
+        events_min = {settings.events_min}
+        while_paused = "{settings.while_paused}"
     """
 
 
@@ -166,6 +180,8 @@ class World:
         self.registry = registry_of(plan)
         self.is_read_out = False
         """Nobody reads the catalogue any more."""
+        self.held: dict[str, tuple[str, ...]] = {}
+        """Ids of events that wait for credit, by the producer that tries them again and again."""
         self.trouble = Trouble(self)
         self._cuts: set[frozenset[str]] = set()
         self._halts: set[frozenset[str]] = set()
@@ -200,7 +216,15 @@ class World:
 
     def deploy_settings(self, plan: Plan) -> None:
         """Deploy other settings for functions that start from now on. Tables, queues and names stay."""
+        before = self._gates
         self.topology = self.cloud.topology = Topology(parse_definition(definition_of(plan)))
+        if self._gates != before:
+            self.note(GatesDeployed, "world", gates=self._gates)
+
+    @property
+    def _gates(self) -> tuple[str, ...]:
+        """Subscriptions that hold producers back, by what is deployed."""
+        return tuple(own.name for own in self.topology.stream(self.plan.stream).gating)
 
     def note(self, kind: type[Entry], actor: str, **about: object) -> None:
         """Add an entry to the history."""
