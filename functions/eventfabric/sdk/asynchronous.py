@@ -10,16 +10,16 @@
 A task that is cancelled stops waiting; what it had begun to publish may still be published.
 """
 
-from asyncio import Future, Lock, get_running_loop
+from asyncio import Future, Lock, get_running_loop, sleep
 from collections.abc import Callable, Generator, Iterable
 from contextlib import suppress
 from contextvars import copy_context
 from functools import partial
 from types import TracebackType
-from typing import Protocol, Self, TypeVar, Unpack
+from typing import Final, Protocol, Self, TypeVar, Unpack
 
 from eventfabric import limits
-from eventfabric.errors import BufferFullError, IndeterminateAppendError, NoThreadError
+from eventfabric.errors import BackpressureError, BufferFullError, IndeterminateAppendError, NoThreadError
 from eventfabric.model import Event, EventFields
 from eventfabric.sdk.bundle import PendingReceipt, Receipt
 from eventfabric.sdk.encoded import Encoded
@@ -27,6 +27,8 @@ from eventfabric.sdk.fabric import Fabric
 from eventfabric.sdk.publisher import Publisher
 from eventfabric.sdk.workers import Workers
 
+_PAUSE_SECONDS: Final = 0.05
+"""Least time after which an event is offered again to a lane that is held back."""
 T = TypeVar("T")
 
 
@@ -107,7 +109,7 @@ class AsyncFabric:
 
 
 async def _apart(call: Callable[[], T]) -> T:
-    """Call it in a thread of its own: closing must not wait for a thread of the pool that it closes."""
+    """Call it in a thread of its own: what closes a pool must not wait for a thread of it, nor what takes long."""
     closer = Workers(1, "eventfabric-close", owner="this AsyncFabric")
     try:
         called = get_running_loop().run_in_executor(closer, copy_context().run, call)
@@ -161,9 +163,9 @@ class AsyncPublisher:
         self._making = Lock()
 
     async def publish(self, **event: Unpack[EventFields]) -> AsyncReceipt:
-        """Take an event as soon as there is room. The receipt is to be awaited. InvalidEventError.
+        """Take an event as soon as there is room, and its lane is not held back. The receipt is to be awaited.
 
-        Arguments as `Event`.
+        Arguments as `Event`. InvalidEventError.
         """
         publisher = self._made or await self._publisher()
         return await self._take(publisher, publisher.outgoing.encode(event))
@@ -176,7 +178,10 @@ class AsyncPublisher:
     async def flush(self) -> None:
         """Append all that was taken, and wait for it."""
         made = self._made
-        await self._run(_nothing if made is None else made.flush)
+        if made is None:
+            await self._run(_nothing)
+        else:
+            await _apart(made.flush)  # lanes may be held back for long
 
     async def close(self) -> None:
         """Close like Publisher.close: raise the failures that nobody has seen, as one PublishFailedError."""
@@ -199,10 +204,19 @@ class AsyncPublisher:
             return self._made
 
     async def _take(self, publisher: Publisher, event: Encoded) -> AsyncReceipt:
-        try:
-            return AsyncReceipt(publisher.take(event, waits=False))
-        except BufferFullError:
-            return AsyncReceipt(await self._run(partial(publisher.take, event, waits=True)))
+        is_full = False
+        while True:
+            try:
+                if not is_full:
+                    return AsyncReceipt(publisher.take(event, waits=False))
+                take = partial(publisher.take, event, waits=True, waits_for_credit=False)
+                return AsyncReceipt(await self._run(take))
+            except BackpressureError as error:
+                # Not in a thread: lanes may be held back for long, and each takes its tasks with it.
+                await sleep(max(error.retry_after, _PAUSE_SECONDS))
+                is_full = False
+            except BufferFullError:
+                is_full = True
 
 
 def _nothing() -> None:

@@ -7,7 +7,9 @@ only the part that did not land.
 from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from logging import getLogger
 from threading import Lock
+from time import monotonic
 from typing import Final, NamedTuple, overload
 
 import msgspec
@@ -21,6 +23,7 @@ from eventfabric.services.publishing.append import Appended
 from eventfabric.wire.batch import EVENTS_BYTES_MAX, batch_of_columns
 from eventfabric.wire.payload_codec import Attributes
 
+_log = getLogger("eventfabric")
 ROW_MEMORY_BYTES: Final = 430
 """Most memory that an event needs beside its bytes until it is appended: objects, and its place in lists."""
 
@@ -50,14 +53,16 @@ class Bundle:
         "_batch",
         "_listeners",
         "_lock",
+        "_news",
         "_runs",
         "_starts",
+        "_told_count",
         "_types",
         "attributes",
         "beside_bytes",
         "contents",
-        "flag",
         "ids",
+        "is_finished",
         "keys",
         "lane",
         "observed",
@@ -79,7 +84,8 @@ class Bundle:
         self.beside_bytes = 0
         """Memory of its events beside what every event needs; see Encoded."""
         self.opened = 0.0
-        self.flag = Flag()
+        self.is_finished = False
+        """The outcome of all its events is known, and told."""
         self.parts: list[BundlePart] = []
         self.observed: set[int] = set()
         self._runs: list[Attributes] = []
@@ -87,7 +93,11 @@ class Bundle:
         self._types: set[str] = set()
         self._lock = Lock()
         self._batch: Batch | None = None
-        self._listeners: list[Callable[[], None]] = []
+        self._told_count = 0
+        """Number of its first events whose outcome is told."""
+        self._news = Flag()
+        """Set when more is told; then another one takes its place."""
+        self._listeners: list[tuple[int, Callable[[], None]]] = []
 
     def begin(self, attributes: Attributes) -> bool:
         """Set the attributes of the events that follow. False if the record can name no further type."""
@@ -165,7 +175,7 @@ class Bundle:
     def pack_ahead(self, outgoing: Outgoing) -> None:
         """Make its batch before it is asked for, unless its outcome is known already."""
         with self._lock:
-            if not self.flag.is_set():
+            if not self.is_finished:
                 self._packed(outgoing)
 
     def _packed(self, outgoing: Outgoing) -> Batch:
@@ -181,12 +191,16 @@ class Bundle:
             )
         return self._batch
 
-    def land(self, appended: Appended) -> None:
-        """Note where the next of its events stand: those that are left, or the first of them."""
+    def land(self, appended: Appended) -> list[Callable[[], None]]:
+        """Note where the next of its events stand: those that are left, or the first of them.
+
+        Return the listeners of these, to be called. If none are left, `finish` does.
+        """
         first = self._first_left
         with self._lock:
             self._batch = None
             self.parts.append(BundlePart(range(first, first + appended.count), appended))
+            return [] if self.is_decided else self._tell(self._first_left)
 
     def fail(self, error: BaseException) -> None:
         """Note what prevented the append of the events that are left. Those behind an error's own were not tried."""
@@ -202,7 +216,7 @@ class Bundle:
 
     def lose(self, error: BaseException) -> None:
         """Give it up in a forked child, which can append nothing of its original; nobody waits for it there."""
-        self._lock, self.flag, self.seal = Lock(), Flag(), None
+        self._lock, self._news, self.seal = Lock(), Flag(), None
         self.fail(error)
         self.finish()
 
@@ -211,15 +225,38 @@ class Bundle:
         with self._lock:
             self.keys, self.contents, self._runs, self._starts = [], [], [], []
             self.attributes = self._batch = None
-            self.flag.set()
-            listeners, self._listeners = self._listeners, []
+            self.is_finished = True
+            return self._tell(len(self.ids))
+
+    def _tell(self, count: int) -> list[Callable[[], None]]:
+        """Let go on whoever waits for one of the first events. Return their listeners. Call it with the lock."""
+        self._told_count = count
+        news, self._news = self._news, Flag()
+        news.set()
+        listeners = [call for index, call in self._listeners if index < count]
+        self._listeners = [waiting for waiting in self._listeners if waiting[0] >= count]
         return listeners
 
-    def when_done(self, call: Callable[[], None]) -> None:
-        """Call `call` when the outcome of the events is known, from some thread; at once if it is known already."""
+    def is_told(self, index: int) -> bool:
+        """Tell if the outcome of an event is known."""
+        return self.is_finished or index < self._told_count
+
+    def wait(self, index: int, timeout_seconds: float | None) -> bool:
+        """Wait until the outcome of an event is known. False if that took too long."""
+        until = None if timeout_seconds is None else monotonic() + timeout_seconds
+        while True:
+            news = self._news  # taken first, and then looked: it may be told meanwhile
+            if self.is_told(index):
+                return True
+            left = None if until is None else until - monotonic()
+            if not news.wait(left):
+                return self.is_told(index)
+
+    def when_told(self, index: int, call: Callable[[], None]) -> None:
+        """Call `call` when the outcome of an event is known, from some thread; at once if it is known already."""
         with self._lock:
-            if not self.flag.is_set():
-                self._listeners.append(call)
+            if not self.is_told(index):
+                self._listeners.append((index, call))
                 return
         call()
 
@@ -237,23 +274,23 @@ class PendingReceipt(msgspec.Struct, frozen=True, eq=False):
 
     def done(self) -> bool:
         """Tell if the outcome of the event is known."""
-        return self._bundle.flag.is_set()
+        return self._bundle.is_told(self._index)
 
     def hasten(self) -> None:
         """Append the event now, in this thread, if the publisher has no threads that would."""
         bundle = self._bundle
-        if bundle.seal is not None and not bundle.flag.is_set():
+        if bundle.seal is not None and not bundle.is_finished:
             bundle.seal(bundle)
 
     def when_done(self, call: Callable[[], None]) -> None:
         """Call `call` when the outcome is known: at once, or from the thread that learns it. It must return quickly."""
-        self._bundle.when_done(call)
+        self._bundle.when_told(self._index, call)
 
     def result(self, timeout_seconds: float | None = None) -> Receipt:
         """Wait for the receipt and return it. Raises the error that prevented publishing, or TimeoutError."""
         bundle = self._bundle
         self.hasten()
-        if not bundle.flag.wait(timeout_seconds):
+        if not bundle.wait(self._index, timeout_seconds):
             raise TimeoutError(f"event {self.event_id} was not appended within {timeout_seconds} seconds")
         bundle.observed.add(self._index)
         return bundle.receipt(self._index)
@@ -280,6 +317,19 @@ class PendingReceipts(Sequence[PendingReceipt]):
 
     def __len__(self) -> int:
         return len(self.indices)
+
+
+def call_all(lane: Lane, listeners: Sequence[Callable[[], None]]) -> BaseException | None:
+    """Call listeners of a lane's receipts, whatever becomes of one. Return the interruption meanwhile, if any."""
+    interruption: BaseException | None = None
+    for listener in listeners:
+        try:
+            listener()
+        except Exception:  # the listener's own failure, and nobody else's
+            _log.exception("what waited for a receipt of lane %s failed", lane)
+        except BaseException as error:  # for the thread, once its work is done
+            interruption = error
+    return interruption
 
 
 def not_attempted(lane: Lane, cause: BaseException) -> PublishNotAttemptedError:

@@ -7,10 +7,12 @@ the events of a key stand in the log in the order in which they were published.
 from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 from heapq import nsmallest
 from itertools import chain
 from logging import getLogger
 from math import inf
+from operator import attrgetter
 from queue import Empty, SimpleQueue
 from threading import RLock, Thread, get_ident
 from time import monotonic
@@ -26,7 +28,7 @@ from eventfabric.errors import (
 )
 from eventfabric.model import Lane, LaneIndex
 from eventfabric.sdk import exits
-from eventfabric.sdk.bundle import ROW_MEMORY_BYTES, Bundle, PendingReceipts, not_attempted
+from eventfabric.sdk.bundle import ROW_MEMORY_BYTES, Bundle, PendingReceipts, call_all, not_attempted
 from eventfabric.sdk.encoded import Encoded
 from eventfabric.sdk.held_lanes import HeldLanes
 from eventfabric.sdk.outgoing import Outgoing
@@ -130,7 +132,14 @@ class Bundles:
         if self._closed:
             raise EventFabricError("the publisher is closed: publish inside its with block")
 
-    def take(self, encoded: Encoded, receipts: PendingReceipts, *, waits: bool | None = None) -> None:
+    def take(
+        self,
+        encoded: Encoded,
+        receipts: PendingReceipts,
+        *,
+        waits: bool | None = None,
+        waits_for_credit: bool | None = None,
+    ) -> None:
         """Put events into the open bundles of their lanes: all at once if there is room for all. BufferFullError."""
         if self._lingerer is None and self._pool is not None:
             self._start_lingerer()
@@ -145,12 +154,12 @@ class Bundles:
         if not fits:
             if len(encoded) > 1:
                 for half in encoded.halves():
-                    self.take(half, receipts, waits=waits)
+                    self.take(half, receipts, waits=waits, waits_for_credit=waits_for_credit)
                 return
             may_wait = self._waits if waits is None else waits
-            # Not in turn with others: a lane that is held back must not hold back the rest.
-            self._wait_for_credit(encoded, waits=may_wait)
-            self._take_in_turn(encoded, receipts, memory_bytes, behind, waits=may_wait)
+            self._take_in_turn(
+                encoded, receipts, memory_bytes, behind, waits=may_wait, waits_for_credit=waits_for_credit
+            )
         self._append_what_is_left()
         for bundle in behind:
             bundle.pack_ahead(self._outgoing)  # while the one before it is on the wire
@@ -175,8 +184,11 @@ class Bundles:
         behind: list[Bundle],
         *,
         waits: bool,
+        waits_for_credit: bool | None,
     ) -> None:
         """Take an event as soon as it fits, or nothing else is held; in turn with others that wait. BufferFullError."""
+        # Not in turn with others: a lane that is held back must not hold back the rest.
+        self._wait_for_credit(encoded, waits=waits if waits_for_credit is None else waits_for_credit)
         me = get_ident()
         try:
             while True:
@@ -261,7 +273,7 @@ class Bundles:
     def _mend_sealed(self) -> None:
         """Let go of bundles that are done, and have those that nobody appends appended."""
         for index, waiting in list(self._sealed.items()):
-            while waiting and waiting[0].flag.is_set():
+            while waiting and waiting[0].is_finished:
                 waiting.popleft()
             if not waiting:
                 del self._sealed[index]
@@ -298,7 +310,7 @@ class Bundles:
             self._seal_all()
             bundles = list(chain.from_iterable(self._sealed.values()))
         for bundle in bundles:
-            self._wait_until(bundle.flag.is_set)
+            self._wait_until(partial(attrgetter("is_finished"), bundle))
 
     def close(self, within_seconds: float = inf) -> tuple[list[Bundle], int]:
         """Take no more, flush, and stop. Return what failed (once), and how many events were published.
@@ -552,13 +564,7 @@ class Bundles:
                 if not goes_on:
                     self._unclaim(lane)
                 self._changes.tell()
-            for listener in listeners:
-                try:
-                    listener()
-                except Exception:  # the listener's own failure, and nobody else's
-                    _log.exception("what waited for a receipt of lane %s failed", lane)
-                except BaseException as error:  # for the thread, once its work is done
-                    interruption = error
+            interruption = call_all(lane, listeners) or interruption
         if interruption is not None:
             raise interruption
 
@@ -593,7 +599,9 @@ class Bundles:
             while not bundle.is_decided:
                 batch = bundle.batch(self._outgoing)
                 try:
-                    bundle.land(self._outgoing.append(bundle.lane, batch, acks=self._acks, is_atomic=False))
+                    appended = self._outgoing.append(bundle.lane, batch, acks=self._acks, is_atomic=False)
+                    if (interruption := call_all(bundle.lane, bundle.land(appended))) is not None:
+                        raise interruption
                 except BackpressureError as error:
                     if self._pool is None and self._outgoing.steady_ms() < until_ms:
                         self._outgoing.wait(error.retry_after)  # nobody else would append it

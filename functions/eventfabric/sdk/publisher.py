@@ -84,10 +84,15 @@ class Publisher:
             raise
         return receipts
 
-    def take(self, event: Encoded, *, waits: bool | None = None) -> PendingReceipt:
-        """Take an encoded event, like `publish`. `waits`: wait for room; default: as `when_full` says."""
+    def take(
+        self, event: Encoded, *, waits: bool | None = None, waits_for_credit: bool | None = None
+    ) -> PendingReceipt:
+        """Take an encoded event, like `publish`. `waits`: wait for room; default: as `when_full` says.
+
+        `waits_for_credit`: wait while the lane is held back, too; default: as for room.
+        """
         receipts = PendingReceipts()
-        self._bundles.take(event, receipts, waits=waits)
+        self._bundles.take(event, receipts, waits=waits, waits_for_credit=waits_for_credit)
         return PendingReceipt(receipts.bundles[0], receipts.indices[0])
 
     def flush(self) -> None:

@@ -260,7 +260,7 @@ def test_a_record_whose_append_overtakes_its_packing_is_not_packed_again(
     def late(bundle: Bundle, outgoing: Outgoing) -> None:
         ahead.append(len(bundle.contents))
         shop.gate.set()
-        assert bundle.flag.wait(10)
+        assert bundle.wait(0, 10)
         pack_ahead(bundle, outgoing)
 
     monkeypatch.setattr(Bundle, "pack_ahead", late)

@@ -1,16 +1,15 @@
-"""Publishing to a stream that a subscription gates: single events, transactions, `once`, and events of handlers."""
+"""Publishing to a stream that a subscription gates: single events, transactions, and `once`."""
 
 import pytest
 
 from eventfabric import Fabric
 from eventfabric.errors import BackpressureError
 from eventfabric.model import Lane, LaneKey, Region, SequenceNumber, StreamName, SubscriptionName
-from eventfabric.services.publishing.credits import Gate, KnownCredits
+from eventfabric.services.publishing.credits import Gate
 from eventfabric.stream_topology import StreamTopology
 from eventfabric.testing.memory.faults import Faults
-from tests.support.appends import Half, at_call
+from tests.support.appends import at_call
 from tests.support.memory_fabric import AWAY, HOME, LANE, STREAM, event
-from tests.support.publishing_stream import INVOICES, PublishingStream
 from tests.support.subscribed_stream import SubscribedStream
 
 GATE = Gate(SubscriptionName("billing"))
@@ -134,28 +133,3 @@ def test_in_a_region_of_failover_that_region_s_own_lanes_are_gated() -> None:
     with pytest.raises(BackpressureError):
         away.publish(STREAM, key="k", type="placed")
     assert gated.publish() == 0
-
-
-@pytest.mark.parametrize("guarantee", ["at_least_once", "exactly_once"])
-def test_a_handler_whose_target_has_no_credit_waits_and_no_attempt_is_counted(guarantee: str) -> None:
-    fabric = PublishingStream(guarantee=guarantee, invoices="lanes = 1")
-    credits = fabric.cloud.credits(HOME)
-    known = KnownCredits(
-        credits,
-        StreamName(INVOICES),
-        Region(HOME),
-        gates=lambda: (GATE,),
-        clock=fabric.clock,
-        entropy=Half(),
-    )
-    fabric.credits = lambda: known
-    credits.grant(LaneKey(StreamName(INVOICES), GATE.subscription, LANE), SequenceNumber(0))
-    fabric.put(event("e0"))
-    fabric.relay_all()
-    fabric.deliver_all()
-    assert (fabric.invoiced(), fabric.parked()) == ([], {})
-    credits.grant(LaneKey(StreamName(INVOICES), GATE.subscription, LANE), SequenceNumber(9))
-    fabric.clock.sleep(600)
-    fabric.ring_all([LANE])
-    fabric.deliver_all()
-    assert fabric.invoiced() == ["e0"]

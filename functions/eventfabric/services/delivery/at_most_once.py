@@ -26,6 +26,7 @@ def run_at_most_once(visit: Visit, stretch: Stretch) -> Ended | None:
         most = size * visit.attempts_that_fit
         if not most and index < len(stretch.events):
             return OutOfTime()
+        visit.await_credit()
         index, chosen = _next(visit, stretch, index, most)
         refused = visit.commit(stretch.cursor_at(stretch.before(index)))
         if refused is not None:

@@ -15,7 +15,7 @@ from eventfabric.services.delivery.retry import RetryPolicy
 from eventfabric.services.delivery.side_by_side import SideBySide
 from eventfabric.stream_topology import SubscriptionTopology
 from eventfabric.telemetry import Metric, Telemetry
-from eventfabric.wire.published import Published
+from eventfabric.wire.published import Published, Target
 
 if TYPE_CHECKING:
     from eventfabric.services.delivery.granting import Granting
@@ -93,6 +93,8 @@ class VisitContext:
 
     uncommitted: dict[LaneKey, Uncommitted] = field(default_factory=dict)
     """Memory of what was published for events that are not committed, by the lane whose run failed."""
+    beyond_credit: dict[LaneKey, frozenset[Target]] = field(default_factory=dict)
+    """Lanes into which something was published beyond their credit, by the lane whose events were committed before."""
 
     def patience(self, deadline_ms: int, most_seconds: float = limits.LANE_PATIENCE_SECONDS) -> Patience:
         """Begin to be patient with a call, for as long as a lane run may be patient and its invocation has time."""

@@ -139,6 +139,7 @@ class DueKeys:
         visit, is_spent = self._visit, _is_spent(parked)
         if not (is_spent or visit.attempts_that_fit):
             return visit.save() or OutOfTime()
+        visit.await_credit()
         self._without_first(parked)
         # Committed first: a process that dies in the attempt drops the event, and never repeats it.
         if (lost := visit.save()) is not None:

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 
 from eventfabric import limits
 from eventfabric.errors import (
+    BackpressureError,
     LastingError,
     LogError,
     OnceConflictError,
@@ -143,16 +144,38 @@ def _appended(
     return None
 
 
-def publish_after(context: VisitContext, published: Sequence[Published], deadline_ms: int) -> None:
-    """Append what a handler published for events that are committed, and will not come again: now or never."""
+def publish_after(
+    context: VisitContext, key: LaneKey, published: Sequence[Published], deadline_ms: int
+) -> None:
+    """Append what a handler published for events that are committed, and will not come again: now or never.
+
+    Where subscriptions hold producers back, it goes beyond the credit, and the lane waits before its next commit.
+    """
     append, began_ms = _targets_of(context).append_of(published), context.clock.steady_ms()
+    landed = 0
     try:
-        append.run(deadline_ms)
+        try:
+            append.run(deadline_ms)
+        except ThrottledError as error:
+            if not isinstance(error.__cause__, BackpressureError):
+                raise
+            landed = len(append.landed)
+            before = context.beyond_credit.get(key, frozenset())
+            context.beyond_credit[key] = before.union((event.stream, event.lane) for event in published)
+            append.run(deadline_ms, beyond_credit=True)
     except (PortError, LogError):
-        context.telemetry.add(Metric.EVENTS_UNPUBLISHED, len(published) - len(append.landed))
+        context.telemetry.add(Metric.EVENTS_UNPUBLISHED, len(published) - landed - len(append.landed))
     finally:
         context.pace.paid(append.count if append.is_done else 0, began_ms)
-        context.telemetry.add(Metric.EVENTS_PUBLISHED, len(append.landed))
+        context.telemetry.add(Metric.EVENTS_PUBLISHED, landed + len(append.landed))
+
+
+def await_credit(context: VisitContext, key: LaneKey) -> None:
+    """Raise PortError while there is no credit in lanes into which `publish_after` went beyond it."""
+    lanes = context.beyond_credit.get(key)
+    if lanes is not None:
+        _targets_of(context).check_credit(lanes)
+        context.beyond_credit.pop(key, None)
 
 
 class PublishingCommit:

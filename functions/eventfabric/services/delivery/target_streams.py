@@ -1,11 +1,11 @@
 """Target streams: what deliveries ask of streams into which a handler publishes; see services/publishing/targets.py."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Protocol
 
 from eventfabric.model import Occupied, Record
 from eventfabric.services.delivery.side_by_side import SideBySide
-from eventfabric.wire.published import Published
+from eventfabric.wire.published import Published, Target
 
 
 class TargetRecords(Protocol):
@@ -44,15 +44,16 @@ class TargetWrites(Protocol):
         """True if all are appended."""
         ...
 
-    def run(self, deadline_ms: int) -> None:
+    def run(self, deadline_ms: int, *, beyond_credit: bool = False) -> None:
         """Append the events, those lanes first into which something is published once. What failed is tried first when
         called again.
 
         `deadline_ms`: when to stop, in milliseconds since 1970; what is under way then may take a second more.
+        `beyond_credit`: append also where subscriptions hold producers back.
 
         Raises:
             OnceConflictError: an event of that id was published with other content.
-            PortError: not all is known to be appended.
+            PortError: not all is known to be appended. Its cause is a BackpressureError if there is no credit.
             UncertainTailError: the item at a lane's end cannot be believed. Nothing was appended, unless it was known.
         """
         ...
@@ -67,6 +68,10 @@ class TargetStreams(Protocol):
 
     def append_of(self, published: Sequence[Published]) -> TargetWrites:
         """Pack events into writes of their own, for which no transaction is needed."""
+        ...
+
+    def check_credit(self, lanes: Iterable[Target]) -> None:
+        """Raise PortError while subscriptions hold back the producers of one of these lanes."""
         ...
 
     def prepare(self, published: Sequence[Published]) -> TargetRecords:

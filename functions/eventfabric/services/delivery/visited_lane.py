@@ -48,6 +48,7 @@ from eventfabric.services.delivery.parking import Parking
 from eventfabric.services.delivery.patience import Patience
 from eventfabric.services.delivery.publishing_commits import (
     PublishingCommit,
+    await_credit,
     forget_published,
     publish_after,
     publish_before,
@@ -181,7 +182,11 @@ class VisitedLane:
     def publish_after(self, effects: Sequence[Effect]) -> None:
         """Append what the handler published for events that were committed before their attempt."""
         if effects:
-            publish_after(self._context, published_of(effects), self.deadline_ms)
+            publish_after(self._context, self.key, published_of(effects), self.deadline_ms)
+
+    def await_credit(self) -> None:
+        """Raise PortError while what was published for events committed before is beyond the credit there."""
+        await_credit(self._context, self.key)
 
     def settle(self, noted: Sequence[Record]) -> RaceLost | None:
         """Decide about noted batches, and commit that before any of their events is handed out. The cursor stays."""

@@ -94,6 +94,7 @@ class Appender:
         unsettled: Record | None = None,
         timeout_seconds: float | None = None,
         is_atomic: bool = True,
+        beyond_credit: bool = False,
     ) -> Record:
         """Append the batch, and return the record that holds it.
 
@@ -107,6 +108,7 @@ class Appender:
             is_atomic: the batch is appended as a whole, or not at all. Otherwise, if there is too little credit for
                 all of it, the record holds only its first events, as its count says; so does the batch of an error
                 of type IndeterminateAppendError.
+            beyond_credit: append it also where subscriptions hold the lane's producers back.
 
         Raises:
             BackpressureError: not written; subscriptions hold the lane's producers back.
@@ -127,6 +129,7 @@ class Appender:
                 tried = _Try(self, lane, batch, unsettled, timeout_ms=timeout_ms, until_ms=until_ms)
                 # A batch that may stand elsewhere must be recognised there.
                 tried.is_atomic = is_atomic or batch.note is not None
+                tried.credits = ungated if beyond_credit else self._credits
                 if not has_turn:
                     raise tried.failure(None)
                 left_seconds = max(0.0, (until_ms - self._clock.steady_ms()) / 1000)
@@ -144,6 +147,16 @@ class Appender:
             until_ms = self._clock.steady_ms() + timeout_ms
             tried = _Try(self, lane, batch, None, timeout_ms=timeout_ms, until_ms=until_ms)
             self._tails[lane] = call_within(timeout_seconds + limits.LAST_TRY_SECONDS, tried.read_tail)
+
+    def saw(self, record: Record) -> None:
+        """Remember a record that somebody else in this process appended, as where its lane ends."""
+        self._tails[record.lane] = record.tail
+
+    def check_credit(self, lane: Lane) -> None:
+        """Raise BackpressureError if there is no credit where a lane ended when this process last saw it. PortError."""
+        credits, tail = self._credits(), self._held.get(lane) or self._tails.get(lane)
+        if credits is not None and tail is not None:
+            credits.fitting(lane, 1, tail.sequence, is_atomic=True, is_alone=True)
 
 
 class _Try:
@@ -165,6 +178,7 @@ class _Try:
         self._put_batch = batch
         """The batch, or its first events, as they are put next."""
         self.is_atomic = True
+        self.credits = appender._credits
         self._unsettled = unsettled
         self._memory: Tail | None = None
         """The lane's tail as this process last saw it."""
@@ -215,7 +229,7 @@ class _Try:
                 self._appender._contended.discard(self._lane)
         self._put_batch = self._batch
         record = self._record_at(self._tail)
-        credits = self._appender._credits()
+        credits = self.credits()
         if credits is not None:
             count = self._fitting(credits, self._tail)
             if count < record.count:

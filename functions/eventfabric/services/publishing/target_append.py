@@ -78,7 +78,7 @@ class TargetAppend:
         clock: Clock,
         appender_of: Callable[[str], Appender],
         batch_of: Callable[[Part], Batch],
-        append_once: Callable[[TargetWrite, float], None],
+        append_once: Callable[[TargetWrite, float, bool], None],
     ) -> None:
         self._writes = writes
         self._clock = clock
@@ -94,7 +94,7 @@ class TargetAppend:
         """See services.delivery.target_streams."""
         return not self._writes
 
-    def run(self, deadline_ms: int) -> None:
+    def run(self, deadline_ms: int, *, beyond_credit: bool = False) -> None:
         """See services.delivery.target_streams."""
         self.landed, self.count = [], 0
         try:
@@ -103,7 +103,7 @@ class TargetAppend:
                 # The first is tried, for a second, however late it is: a slow handler would publish nothing for ever.
                 if self.count and self._seconds(deadline_ms) <= 0:
                     raise OutcomeUnknownError("publish", "the invocation's time is up")
-                self._carry_out(self._writes[0], deadline_ms)
+                self._carry_out(self._writes[0], deadline_ms, beyond_credit)
                 self.landed += self._writes.pop(0).events
                 self.count += 1
         except BackpressureError as error:
@@ -136,15 +136,19 @@ class TargetAppend:
                 self._writes.sort(key=lambda other: other.target != write.target)
                 raise
 
-    def _carry_out(self, write: TargetWrite, deadline_ms: int) -> None:
+    def _carry_out(self, write: TargetWrite, deadline_ms: int, beyond_credit: bool) -> None:
         seconds = self._seconds(deadline_ms)
         if write.once:
-            self._append_once(write, seconds)
+            self._append_once(write, seconds, beyond_credit)
             return
         stream, lane = write.target
         try:
             self._appender_of(stream).append(
-                lane, self._batch(write), unsettled=write.unsettled, timeout_seconds=seconds
+                lane,
+                self._batch(write),
+                unsettled=write.unsettled,
+                timeout_seconds=seconds,
+                beyond_credit=beyond_credit,
             )
         except IndeterminateAppendError as error:
             assert isinstance(error.record, Record), "an appender says which record it was"

@@ -1,7 +1,7 @@
 """Targets: the streams into which a subscription's handler publishes, as its function appends to them."""
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 from eventfabric.errors import (
@@ -23,7 +23,7 @@ from eventfabric.services.publishing.posted_tails import PostedTails, Posting, S
 from eventfabric.services.publishing.target_append import TargetAppend, TargetWrite, writes_for
 from eventfabric.stream_topology import StreamTopology
 from eventfabric.wire.batch import Part, batch_of_rows
-from eventfabric.wire.published import Parts, Published
+from eventfabric.wire.published import Parts, Published, Target
 
 AsDeclared = Callable[[StreamTopology], StreamTopology]
 """Returns a stream as it is declared by now. Raises an error if nothing is to be published to it."""
@@ -97,7 +97,15 @@ class Targets:
             append_once=self._append_once,
         )
 
-    def _append_once(self, write: TargetWrite, seconds: float) -> None:
+    def check_credit(self, lanes: Iterable[Target]) -> None:
+        """See services.delivery.target_streams."""
+        try:
+            for stream, lane in lanes:
+                self._open(stream).appender.check_credit(lane)
+        except BackpressureError as error:
+            raise ThrottledError("publish", str(error)) from error
+
+    def _append_once(self, write: TargetWrite, seconds: float, beyond_credit: bool) -> None:
         """Append the only event of a write unless its id was published before."""
         ports = self._ports
         make = partial(
@@ -107,8 +115,13 @@ class Targets:
             entropy=ports.entropy,
             timeout_seconds=seconds,
         )
-        self._open(write.target[0])
-        append_once(self._posting(*write.target, write.part), write.events[0].row, make)
+        appender = self._open(write.target[0]).appender
+        posting = self._posting(*write.target, write.part)
+        if beyond_credit:
+            posting = replace(posting, credits=ungated)
+        appended = append_once(posting, write.events[0].row, make)
+        if beyond_credit and isinstance(appended, Record):
+            appender.saw(appended)
 
     def prepare(self, published: Sequence[Published]) -> "PreparedRecords":
         """See services.delivery.target_streams."""
