@@ -132,7 +132,7 @@ BESIDE_DELIVERY = [
         "beginning taken for read",
         "what came while a lane's beginning was looked for counts as what stands before it",
         "eventfabric.services.lanes.locate:_at_time",
-        "if before.sequence and to_ms(before.time) >= ms:",
+        "if tails.is_record(before) and to_ms(before.time) >= ms:",
         "if False:",
         by="skipped_sequence",
         profile="beginnings",

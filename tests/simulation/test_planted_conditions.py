@@ -98,7 +98,7 @@ CONDITIONS: list[tuple[Bug, Check]] = [
         bug(
             "drained though the state is not here",
             f"{_ARRIVAL}._lagging",
-            "if self._ports.ledger.state(key) != self._source_ports.ledger.state(key):",
+            "if self._ports.ledger.state(key) != state:",
             "if False:",
         ),
         lambda: failover.TestDrain().test_it_gives_up_where_that_does_not_come_and_the_source_goes_on(True),

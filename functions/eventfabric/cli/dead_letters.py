@@ -235,7 +235,7 @@ def _letter_at(letters: "DeadLetters", place: str) -> "DeadLetter":
         allowed = "<origin>/<generation>.<index>@<sequence>, such as us-east-1/0.17@42"
         raise SettingError("LANE@SEQUENCE", place, allowed) from None
     for letter in letters.find(unreadable=left_out):
-        if (letter.lane, letter.parked.first.sequence) == wanted:
+        if (letter.stands_in, letter.parked.first.sequence) == wanted:
             return letter
     complain(f"{place} is not a dead letter of {letters.subscription}")
     raise typer.Exit(1)

@@ -206,18 +206,19 @@ def mended(
     connection: Connection,
     json: Json = False,
 ) -> None:
-    """List what operators set aside, restored or skipped in the lanes of a stream: where, by whom and why.
+    """List what operators set aside, restored, skipped or split in a stream: where, by whom and why.
 
     Example: eventfabric lanes mended orders
     """
     from eventfabric.services.catalogue.regions import with_former
+    from eventfabric.services.lanes.splits import interventions_in
     from eventfabric.services.lanes.standing import declaration_lanes_of, lanes_of
 
     topology = connection.stream(stream)
     log = connection.ports().log_of(topology)
     lanes = [*lanes_of(topology), *declaration_lanes_of(with_former(topology, log))]
     with ThreadPoolExecutor(_READERS) as readers:
-        every = list(chain.from_iterable(readers.map(log.interventions, lanes)))
+        every = list(chain.from_iterable(readers.map(lambda lane: [*interventions_in(log, lane)], lanes)))
     columns = ("place", "what", "by", "why")
     rows = [(f"{done.lane}@{done.sequence}", done.kind.value, done.by, done.reason) for done in every]
     if json:

@@ -167,6 +167,8 @@ class InterventionKind(StrEnum):
     """A record that was lost or changed was put back from a copy, proven by the chain."""
     SKIPPED = "skipped"
     """The lane goes on past records that are lost for good."""
+    SPLIT = "split"
+    """The lane was ended by a seal, and goes on in its children. Nothing in it was mended."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -34,8 +34,8 @@ from eventfabric.services.catalogue.incarnations import as_declared, delivered_s
 from eventfabric.services.catalogue.regions import with_former
 from eventfabric.services.delivery.breaker import CircuitBreaker
 from eventfabric.services.delivery.side_by_side import SideBySide, one_after_another
+from eventfabric.services.lanes.splits import Unreadable
 from eventfabric.services.lanes.standing import lanes_of
-from eventfabric.services.lanes.tails import Unreadable
 from eventfabric.services.operations.dead_letters import DeadLetters
 from eventfabric.services.operations.failover import Failover, regions_beside
 from eventfabric.services.operations.parked_keys import ParkedKey, parked_keys

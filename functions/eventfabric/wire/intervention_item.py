@@ -15,7 +15,12 @@ from eventfabric.wire.keys import SK, Item, intervention_key
 
 ATTRIBUTES: Final = (SK, "qb", "qw", "qt")
 """Attributes of the intervention itself. All others of an item are what stood there."""
-_KINDS: Final = (InterventionKind.SET_ASIDE, InterventionKind.RESTORED, InterventionKind.SKIPPED)
+_KINDS: Final = (
+    InterventionKind.SET_ASIDE,
+    InterventionKind.RESTORED,
+    InterventionKind.SKIPPED,
+    InterventionKind.SPLIT,
+)
 _APART: Final = 10**16
 """Distance between the sort keys of two kinds, larger than every sequence."""
 assert _APART > limits.SEQUENCE_MAX

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from eventfabric import limits
 from eventfabric.model import (
+    EMPTY_TAIL,
     UNKNOWN_CHAIN,
     AtTime,
     Cursor,
@@ -21,7 +22,7 @@ from eventfabric.model import (
     to_ms,
 )
 from eventfabric.ports import Log
-from eventfabric.services.lanes.lane_end import lane_end
+from eventfabric.services.lanes.lane_end import lane_end, tail_from
 from eventfabric.wire.payload_codec import unpack
 
 
@@ -47,7 +48,13 @@ def kept_in(lane: Lane, region: Region, *, retention_seconds: int | None, now_ms
 
 
 def locate(
-    log: Log, lane: Lane, start: Start, *, end: Tail, kept_part: KeptPart | None = None
+    log: Log,
+    lane: Lane,
+    start: Start,
+    *,
+    end: Tail,
+    kept_part: KeptPart | None = None,
+    begins: Tail = EMPTY_TAIL,
 ) -> Cursor | None:
     """Return a fresh cursor at `start`, or at `end`, whichever comes first.
 
@@ -61,36 +68,59 @@ def locate(
         start: a sequence or a time.
         end: the tail of all that is looked at.
         kept_part: the part of the lane that is kept; None: everything.
+        begins: the tail with which the lane begins.
     """
+    tails = _Tails(log, lane, begins)
     if isinstance(start, AtTime):
-        return _at_time(
-            log, lane, max(start.ms, kept_part.from_ms) if kept_part else start.ms, end, kept_part
-        )
+        return _at_time(tails, max(start.ms, kept_part.from_ms) if kept_part else start.ms, end, kept_part)
     if kept_part is not None:
-        oldest = _at_time(log, lane, kept_part.from_ms, end, kept_part)
+        oldest = _at_time(tails, kept_part.from_ms, end, kept_part)
         if oldest is None or start.sequence <= oldest.sequence:
             return oldest
-    return _at_sequence(log, lane, start.sequence, end)
+    return _at_sequence(tails, max(start.sequence, begins.sequence), end)
+
+
+@dataclass(frozen=True, slots=True)
+class _Tails:
+    """The tails of a lane that begins somewhere, at whatever sequence."""
+
+    log: Log
+    lane: Lane
+    begins: Tail
+
+    def before(self, sequence: int) -> Tail:
+        """Return the tail of the records that begin before a sequence. One read."""
+        return tail_from(self.log, self.lane, self.begins, before=SequenceNumber(sequence))
+
+    def is_record(self, tail: Tail) -> bool:
+        """Tell if a record ends at a tail."""
+        return tail.sequence > self.begins.sequence
 
 
 def has_expired(
-    log: Log, lane: Lane, base: SequenceNumber, following: Record, kept_part: KeptPart | None
+    log: Log,
+    lane: Lane,
+    base: SequenceNumber,
+    following: Record,
+    kept_part: KeptPart | None,
+    *,
+    begins: Tail = EMPTY_TAIL,
 ) -> bool:
     """Tell if the records missing from `base` up to the following one have expired; otherwise they are late, or lost.
 
     They were appended between the record before them and the following one. If the record before is gone too, nothing
     shows that they are younger than the retention. One read, and more if the following record is far away: an item
     beyond the lane's end has no expired records before it, because no records ever led up to it. None as `kept_part`:
-    everything is kept, and nothing expires.
+    everything is kept, and nothing expires. `begins`: the tail with which the lane begins; nothing before it expires.
     """
     if kept_part is None or to_ms(following.time) > kept_part.settled_ms:
         return False
     if following.sequence - base > limits.FAR_EVENTS:
-        end = lane_end(log, lane, now_ms=kept_part.now_ms)
+        end = lane_end(log, lane, now_ms=kept_part.now_ms, start=begins)
         if following.sequence in end.beyond:
             return False
     # A record that is still kept proves that those after it are younger, and so cannot have expired.
-    before = log.tail(lane, before=base)
+    before = tail_from(log, lane, begins, before=base)
     return not before.sequence or to_ms(before.time) < kept_part.from_ms
 
 
@@ -107,40 +137,40 @@ def event_at(log: Log, lane: Lane, sequence: SequenceNumber) -> Event | None:
 
     UndecodableRecordError if it cannot be decoded.
     """
-    cursor = _at_sequence(log, lane, sequence, log.tail(lane))
+    cursor = _at_sequence(_Tails(log, lane, EMPTY_TAIL), sequence, log.tail(lane))
     for record in log.read(lane, cursor.base, records_max=1).records:
-        if record.sequence <= sequence < record.tail.sequence and not record.is_skip:
+        if record.sequence <= sequence < record.tail.sequence and not record.is_without_events:
             return unpack(record)[sequence - record.sequence]
     return None
 
 
-def _at_sequence(log: Log, lane: Lane, sequence: SequenceNumber, end: Tail) -> Cursor:
+def _at_sequence(tails: _Tails, sequence: SequenceNumber, end: Tail) -> Cursor:
     if sequence >= end.sequence:
         return _at_end(end)
-    before = log.tail(lane, before=sequence)
+    before = tails.before(sequence)
     if before.sequence <= sequence:  # smaller if a record has not come yet: the cursor waits for that one
         return _at_end(before)
     # The sequence lies within a record. It begins at most one record's length before: about ten reads.
-    lowest = max(0, sequence - limits.RECORD_EVENTS_MAX + 1)
-    base = _first(log, lane, lowest, sequence, lambda tail: tail.sequence > sequence)
-    before = log.tail(lane, before=base)
+    lowest = max(tails.begins.sequence, sequence - limits.RECORD_EVENTS_MAX + 1)
+    base = _first(tails, lowest, sequence, lambda tail: tail.sequence > sequence)
+    before = tails.before(base)
     return Cursor(sequence, base, before.chain) if before.sequence == base else _at_end(before)
 
 
-def _at_time(log: Log, lane: Lane, ms: int, end: Tail, kept_part: KeptPart | None) -> Cursor | None:
+def _at_time(tails: _Tails, ms: int, end: Tail, kept_part: KeptPart | None) -> Cursor | None:
     if to_ms(end.time) < ms:
         return _at_end(end)
-    base = _first(log, lane, 0, end.sequence, lambda tail: to_ms(tail.time) >= ms)
-    before = log.tail(lane, before=base)
-    if before.sequence and to_ms(before.time) >= ms:
+    base = _first(tails, tails.begins.sequence, end.sequence, lambda tail: to_ms(tail.time) >= ms)
+    before = tails.before(base)
+    if tails.is_record(before) and to_ms(before.time) >= ms:
         # A replica shows records in any order: an earlier one arrived during the search. Begin there, or
         # before.
-        return _at_time(log, lane, ms, before, kept_part)
+        return _at_time(tails, ms, before, kept_part)
     if before.sequence == base or kept_part is None:
         return _at_end(before)
-    if before.sequence and to_ms(before.time) >= kept_part.from_ms:
+    if tails.is_record(before) and to_ms(before.time) >= kept_part.from_ms:
         return _at_end(before)  # the missing records after it are younger than the retention: late, or lost
-    first = log.tail(lane, before=SequenceNumber(base + 1))
+    first = tails.before(base + 1)
     return Cursor(base, base, UNKNOWN_CHAIN) if to_ms(first.time) <= kept_part.settled_ms else None
 
 
@@ -148,14 +178,14 @@ def _at_end(tail: Tail) -> Cursor:
     return Cursor(tail.sequence, tail.sequence, tail.chain)
 
 
-def _first(log: Log, lane: Lane, low: int, high: int, holds: Callable[[Tail], bool]) -> SequenceNumber:
+def _first(tails: _Tails, low: int, high: int, holds: Callable[[Tail], bool]) -> SequenceNumber:
     """Find by bisection where the first record begins for which `holds` is true.
 
     It must hold for all later records too, and the record found must begin in [low, high).
     """
     while high - low > 1:
         middle = (low + high) // 2
-        tail = log.tail(lane, before=SequenceNumber(middle))
+        tail = tails.before(middle)
         if holds(tail):
             high = middle
         else:

@@ -54,7 +54,8 @@ class UnwantedRecords:
         self._pages_left = 2 + 2 * limits.RING_EVERY_EVENTS // limits.PAGE_RECORDS_MAX
         base, chain = cursor.base, cursor.chain
         while base < until and (seen := self._record_at(base, chain, until)) is not None:
-            if subscription_filter.may_want(seen.record):
+            # Behind a seal, the lane goes on in its children, whatever is wanted.
+            if seen.record.is_seal or subscription_filter.may_want(seen.record):
                 break
             base, chain = seen.record.tail.sequence, seen.record.chain
         if base <= cursor.sequence:
@@ -86,14 +87,23 @@ class UnwantedRecords:
         for record in page.records:
             if record.sequence != base or not record.extends(chain):
                 return
-            self._seen[base] = _Seen(replace(record, payload=b""), chain)
+            # A seal is known by what it holds, which is a few bytes.
+            kept = record if record.is_seal else replace(record, payload=b"")
+            self._seen[base] = _Seen(kept, chain)
             base, chain = record.tail.sequence, record.chain
 
 
+def begun_at(start: Tail, cursor: Cursor) -> Cursor:
+    """Return a cursor as it stands in a lane with that start: not before it, as it may where the lane did not begin."""
+    if cursor.sequence >= start.sequence:
+        return cursor
+    return replace(cursor, sequence=start.sequence, base=start.sequence, chain=start.chain)
+
+
 def first_wanted(
-    log: Log, lane: Lane, state: LaneState, subscription: SubscriptionTopology, end: Tail
+    log: Log, lane: Lane, state: LaneState, subscription: SubscriptionTopology, end: Tail, start: Tail
 ) -> SequenceNumber:
     """Return the first sequence that was never handed out and may be wanted; that of `end` if there is none."""
-    cursor = state.cursors[state.latest] if state.latest else START
+    cursor = begun_at(start, state.cursors[state.latest] if state.latest else START)
     wanted = SubscriptionFilter.of(subscription.definition)
     return UnwantedRecords(log, lane).ahead(cursor, wanted, until=end.sequence).sequence

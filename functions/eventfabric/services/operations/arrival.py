@@ -7,6 +7,7 @@ take a look at all the others, each time.
 
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
+from dataclasses import replace
 from functools import partial
 
 from eventfabric.errors import LogError, UndecodableItemError
@@ -40,15 +41,23 @@ class Arrival:
         self._side_by_side = side_by_side
         self._arrived: set[LaneKey] = set()
         self._ended: set[tuple[str, Lane]] = set()
+        self._passed: set[LaneKey] = set()
+        """Lanes that are past their seal in the source."""
+        self._beneath: list[LaneKey] = []
+        """Lanes that the source began at the seals of others."""
 
     def lagging(self, handed: Iterable[tuple[SubscriptionTopology, Owner]], advance: Advance) -> str:
         """Name the first part of the source's state or log that the target has not. Empty if it has everything."""
-        keys = [*self._keys(handed)]
+        keys = [*self._keys(handed), *self._beneath]
         left = [key for key in keys if key not in self._arrived]
         while left:
             lanes, left = left[:_AT_ONCE], left[_AT_ONCE:]
             lagging = results_of([partial(self._lagging, key) for key in lanes], self._side_by_side)
-            self._arrived |= {key for key, what in zip(lanes, lagging, strict=True) if not what}
+            arrived = {key for key, what in zip(lanes, lagging, strict=True) if not what}
+            self._arrived |= arrived
+            beneath = [key for passed in self._passed & arrived for key in _children(passed)]
+            self._beneath += beneath
+            keys, left = [*keys, *beneath], [*left, *beneath]
             advance(len(self._arrived), len(keys))
             first = next(filter(None, lagging), "")
             if first:
@@ -65,7 +74,10 @@ class Arrival:
     def _lagging(self, key: LaneKey) -> str:
         """Name what of a subscription's lane the target has not."""
         with suppress(LogError, UndecodableItemError):  # such a lane stops in either Region
-            if self._ports.ledger.state(key) != self._source_ports.ledger.state(key):
+            state = self._source_ports.ledger.state(key)
+            if any(cursor.past_seal is not None for cursor in state.cursors.values()):
+                self._passed.add(key)
+            if self._ports.ledger.state(key) != state:
                 return f"the state of {name_of_state(key.subscription)} in lane {key.lane}"
             if not self._has_ended(key):
                 return f"the end of lane {key.lane} of {key.stream}"
@@ -92,3 +104,7 @@ class Arrival:
         """Return what people decided about a lane's dead letters. Without that, a proof here would not except them."""
         # In an order of its own: two Regions may list the same decisions in different ones.
         return sorted(ports.ledger.settled(key), key=lambda settled: (settled.sequence, settled.at_ms))
+
+
+def _children(key: LaneKey) -> list[LaneKey]:
+    return [replace(key, lane=child) for child in key.lane.children]

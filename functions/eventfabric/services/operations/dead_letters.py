@@ -12,6 +12,7 @@ from eventfabric.errors import (
     ContendedCommitError,
     EventTooLargeError,
     NotDeadError,
+    NotTakenOverError,
     Problem,
     UnsettledStepError,
 )
@@ -25,6 +26,7 @@ from eventfabric.model import (
     HeaderValue,
     Lane,
     LaneKey,
+    LaneState,
     Owner,
     Parked,
     ParkedChange,
@@ -37,14 +39,15 @@ from eventfabric.model import (
     StreamName,
     SubscriptionName,
     check_event,
+    child_of,
     digest_of_id,
     next_count,
     operator_text,
 )
 from eventfabric.ports import Clock, Doorbells, Ledger, Log, insist
 from eventfabric.services.delivery.takeover import is_taken_over, taken_over
+from eventfabric.services.lanes.splits import Unreadable
 from eventfabric.services.lanes.standing import Standings, is_delivered_by, ledger_of
-from eventfabric.services.lanes.tails import Unreadable
 from eventfabric.services.operations.parked_keys import parked_keys
 from eventfabric.stream_topology import SubscriptionTopology
 from eventfabric.wire.payload_codec import encode_event, stored, unpack_at, unpack_one
@@ -66,8 +69,13 @@ class DeadLetter:
 
     @property
     def place(self) -> str:
-        """Place of the event: `<lane>@<sequence>`."""
-        return f"{self.lane}@{self.parked.first.sequence}"
+        """Place of the event in the log: `<lane>@<sequence>`."""
+        return f"{self.stands_in}@{self.parked.first.sequence}"
+
+    @property
+    def stands_in(self) -> Lane:
+        """Lane in whose log the event stands: its own, or one from which that was split off."""
+        return self.parked.first.lane or self.lane
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,8 +163,8 @@ class DeadLetters:
         """Return the dead event, or its replacement. None if its record has expired or is lost."""
         place = letter.parked.first
         if letter.parked.replacement is not None:
-            return unpack_one(letter.parked.replacement, letter.lane, place.sequence)
-        record = self._log.read(letter.lane, place.base, records_max=1).first
+            return unpack_one(letter.parked.replacement, letter.stands_in, place.sequence)
+        record = self._log.read(letter.stands_in, place.base, records_max=1).first
         if record is None or record.sequence != place.base or record.is_skip:
             return None
         return unpack_at(record, place.sequence)
@@ -276,7 +284,11 @@ class DeadLetters:
             # By the state as it is now: somebody else may have decided
             # about the same letter, or its key may be free.
             cursor, parked, parked_by_id = self._look(letter, owner, ledger)
-            if parked is None or parked.state is not ParkedState.DEAD or parked.first != letter.parked.first:
+            if cursor.past_seal is not None:
+                letter = self._in_child(letter)
+                continue
+            is_same = parked is not None and parked.first.sequence == letter.parked.first.sequence
+            if parked is None or parked.state is not ParkedState.DEAD or not is_same:
                 raise NotDeadError(
                     f"{letter.place} of {self._subscription.name} is no dead letter (any more)"
                 )
@@ -309,6 +321,8 @@ class DeadLetters:
         """
         region, parking_id = ledger.region, letter.parked.id
         state = ledger.state(letter.key, glance=True)
+        if not letter.lane.is_root:
+            self._check_begun(letter, state, owner)
         cursor = state.cursor(region)
         named = cursor.roster.held([digest_of_id(parking_id)])
         is_first = cursor.low is None or cursor.low.sequence == letter.parked.first.sequence
@@ -325,6 +339,20 @@ class DeadLetters:
         )
         parked_by_id = state.parked.get(region, {})
         return state.cursor(region), parked_by_id.get(parking_id), parked_by_id
+
+    def _in_child(self, letter: DeadLetter) -> DeadLetter:
+        """Return the letter as it is where its lane was split and delivered to its end since."""
+        lanes = 1 + max(lane.index for lane in self._lanes if lane.is_root)
+        return replace(letter, lane=child_of(letter.lane, letter.parked.key, lanes))
+
+    def _check_begun(self, letter: DeadLetter, state: LaneState, owner: Owner | None) -> None:
+        """Refuse a decision about a child that this Region has not taken over: only a run of its parent does that."""
+        own = state.cursor(self._ledger.region)
+        if own.begun is None or (owner is not None and own.epoch < owner.epoch):
+            raise NotTakenOverError(
+                f"lane {letter.lane} of {self._subscription.name} goes on once lane {letter.lane.parent} was "
+                "delivered: ring that (eventfabric lanes --ring)"
+            )
 
     def _check(self, letter: DeadLetter) -> Owner | None:
         """Refuse a decision that would be lost silently, because another Region delivers the lane. Return the owner.

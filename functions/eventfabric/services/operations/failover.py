@@ -9,6 +9,7 @@ The source stops as soon as it sees that item, and at each lane whose state has 
 """
 
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
 from functools import partial
 
 from eventfabric import limits
@@ -310,7 +311,7 @@ class Failover:
         return next((f"the end of lane {end.lane} of {end.stream.name}" for end in lagging), "")
 
     def _ring(self, subscription: SubscriptionTopology, origin: Region) -> None:
-        """Ring every lane at once, and again when no function can still believe that this Region is not the owner."""
+        """Ring every root at once, and again when no function can still believe that this Region is not the owner."""
         # Rung without a tail: how far the log goes here is for the delivery to find out.
         now_ms, stream = self._ports.clock.now_ms(), StreamName(subscription.definition.stream)
         lanes = self._lanes(subscription, origin)
@@ -348,10 +349,14 @@ class Failover:
         return max(results_of(calls, self._side_by_side), default=0)
 
     def _epoch_of(self, key: LaneKey) -> int:
+        """Return the highest epoch of a lane's state, and of those of all lanes that were begun beneath it."""
         try:
-            return self._ports.ledger.state(key).epoch
+            state = self._ports.ledger.state(key)
         except UndecodableItemError:
             return 0  # it is unknown, but such a lane stops in any case
+        is_past = any(cursor.past_seal is not None for cursor in state.cursors.values())
+        beneath = [replace(key, lane=child) for child in key.lane.children] if is_past else []
+        return max(state.epoch, *map(self._epoch_of, beneath)) if beneath else state.epoch
 
     def _lanes(self, subscription: SubscriptionTopology, origin: Region) -> list[Lane]:
         stream = self._topology.stream(subscription.definition.stream)

@@ -12,7 +12,7 @@ from typing import Final
 from eventfabric.errors import LogError, UndecodableItemError, UndecodableRecordError
 from eventfabric.model import Lane, Record, SequenceNumber, to_ms
 from eventfabric.ports import Log
-from eventfabric.services.lanes.tails import Unreadable
+from eventfabric.services.lanes.splits import Unreadable
 from eventfabric.wire.envelopes import Envelope, envelopes_of
 from eventfabric.wire.item_size import item_bytes
 from eventfabric.wire.record_item import to_item

@@ -186,7 +186,8 @@ class Retirement:
     ) -> Iterator[LaneLeft]:
         log, ledger = ports.log_of(stream), ports.ledger
         tails = tails_of(log, lanes_of(stream), now_ms=ports.clock.now_ms())
-        keys = parked_keys(subscription, tails, ledger=ledger, log=log, standing=standing, clock=ports.clock)
+        roots = [lane for lane in tails if lane.is_root]
+        keys = parked_keys(subscription, roots, ledger=ledger, log=log, standing=standing, clock=ports.clock)
         parked = defaultdict[Lane, list[Parked]](list)
         for key in keys:
             parked[key.lane].append(key.parked)

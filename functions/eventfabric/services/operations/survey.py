@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from eventfabric.errors import UndecodableItemError
 from eventfabric.model import (
+    EMPTY_TAIL,
     Cursor,
     Doorbell,
     Lane,
@@ -15,11 +16,12 @@ from eventfabric.model import (
     SubscriptionFilter,
     SubscriptionName,
     Tail,
+    tail_behind,
 )
 from eventfabric.ports import Doorbells, Ledger, Log, insist
+from eventfabric.services.lanes.splits import Unreadable
 from eventfabric.services.lanes.standing import is_delivered_by, ledger_of
-from eventfabric.services.lanes.tails import Unreadable
-from eventfabric.services.lanes.unwanted import UnwantedRecords
+from eventfabric.services.lanes.unwanted import UnwantedRecords, begun_at
 from eventfabric.stream_topology import SubscriptionTopology
 
 _MINUTE_MS = 60_000
@@ -55,6 +57,8 @@ def survey(
 ) -> Iterator[LaneStanding]:
     """Yield how lanes stand that the ledger's Region delivers for a subscription, by its standing.
 
+    `tails`: with each lane that was split off, its parent's, too.
+
     One read a lane, and where a cursor is behind, of a subscription that does not want everything, those of what it is
     behind.
 
@@ -63,11 +67,12 @@ def survey(
     name = SubscriptionName(subscription.state_name)
     subscription_filter = SubscriptionFilter.of(subscription.definition)
     for lane, tail in tails.items():
+        start = EMPTY_TAIL if lane.is_root else tail_behind(tails[lane.parent])
         if is_delivered_by(ledger.region, subscription, lane.origin, standing):
             key = LaneKey(StreamName(subscription.definition.stream), name, lane)
             lane_ledger = ledger_of(ledger, subscription, lane.origin)
             try:
-                cursor = lane_ledger.state(key).cursor(lane_ledger.region)
+                cursor = begun_at(start, lane_ledger.state(key).cursor(lane_ledger.region))
             except UndecodableItemError as error:
                 unreadable(error)
                 continue

@@ -35,6 +35,7 @@ from eventfabric.services.catalogue.regions import with_former
 from eventfabric.services.delivery.takeover import region_that_counts
 from eventfabric.services.lanes.batch_copies import BatchCopies
 from eventfabric.services.lanes.locate import KeptPart, kept_in
+from eventfabric.services.lanes.splits import interventions_in
 from eventfabric.services.lanes.standing import (
     Standings,
     declaration_lanes_of,
@@ -169,7 +170,7 @@ class Prover:
     def interventions(self) -> list[Intervention]:
         """Return what operators did to the lanes, and to those of declarations. One read for each lane."""
         lanes = [*self.lanes, *declaration_lanes_of(with_former(self.stream, self._log))]
-        return [intervention for lane in lanes for intervention in self._log.interventions(lane)]
+        return [intervention for lane in lanes for intervention in interventions_in(self._log, lane)]
 
     def _unread(
         self, subscription: SubscriptionTopology, lane: Lane, error: UndecodableItemError
