@@ -172,10 +172,14 @@ def _verdict(proof: "LaneProof") -> str:
     if proof.wrong is not None:
         return f"no, {_finding(proof.wrong)}"
     verdict = "yes"
-    if proof.start:
+    if proof.start > proof.begins:
         verdict += (
             ", it began there" if proof.start == proof.cursor.began else ", what was before has expired"
         )
+    elif proof.begins:
+        verdict += f", it was split off from {proof.lane.parent}"
+    if proof.cursor.past_seal is not None:
+        verdict += f", and was split into {' and '.join(map(str, proof.lane.children))}"
     if proof.cursor.is_replaying:
         verdict += f"; a replay delivers again up to {proof.cursor.replay_until}"
     if proof.waiting:
@@ -238,6 +242,7 @@ def _proof_json(proof: "LaneProof") -> dict[str, object]:
         "lane": str(proof.lane),
         "region": proof.region,
         "proven": proof.is_proven,
+        "begins": proof.begins,
         "from": proof.start,
         "bound_from": proof.first,
         "up_to": cursor.sequence,

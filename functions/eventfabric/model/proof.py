@@ -83,10 +83,10 @@ class LaneProof:
     """Proof that one subscription handled exactly the log of one lane from `start` to its cursor, as one Region sees
     it.
 
-    `region`: the Region whose cursor it is. `first`: 0 if the log is kept from its first event on. Otherwise the end of
-    the oldest record that is kept: the chain before that record is unknown, so it is taken as it is, and all records
-    after it are bound to it and to the cursor. `wrong`: why the log is not what was handled; None: it is, apart from
-    the exceptions.
+    `region`: the Region whose cursor it is. `first`: `begins` if the log is kept from its first event on. Otherwise the
+    end of the oldest record that is kept: the chain before that record is unknown, so it is taken as it is, and all
+    records after it are bound to it and to the cursor. `wrong`: why the log is not what was handled; None: it is, apart
+    from the exceptions.
     """
 
     stream: StreamName
@@ -101,6 +101,8 @@ class LaneProof:
     """End of the lane when the cursor was looked at."""
     waits_since_ms: int = 0
     """Time since which the first waiting event is there, as far as is known, in ms since 1970; 0: none waits."""
+    begins: SequenceNumber = _NONE
+    """First sequence of the lane: 0, or where it was split off from another."""
     stuck: Finding | None = None
     """Reason why nothing from the cursor on can be delivered, if the log is in the way."""
 
@@ -125,7 +127,8 @@ class LaneProof:
     @property
     def events(self) -> int:
         """Number of events that are proven to have been handled, including exceptions but not skipped events."""
-        return 0 if self.wrong else self.cursor.sequence - self.start - self.skipped
+        seals = int(self.cursor.past_seal is not None)  # a seal takes a sequence, and holds no event
+        return 0 if self.wrong else max(0, self.cursor.sequence - self.start - self.skipped - seals)
 
     @property
     def skipped(self) -> int:

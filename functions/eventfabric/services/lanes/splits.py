@@ -58,20 +58,6 @@ def walked(
             left.extendleft((child, tail_behind(tail)) for child in reversed(lane.children))
 
 
-def all_lanes(
-    log: Log, stream: StreamTopology, *, now_ms: int, unreadable: Unreadable = insist
-) -> list[Lane]:
-    """List every lane that a stream has, origin by origin, those that were split off behind their parents.
-
-    One read for each lane. `unreadable`: told of each end that cannot be read; default: raise that error.
-    """
-    lanes: list[Lane] = []
-    for root in lanes_of(stream):
-        own = [walked_lane.lane for walked_lane in walked(log, [root], now_ms=now_ms, unreadable=unreadable)]
-        lanes += own or [root]
-    return lanes
-
-
 def start_of(log: Log, lane: Lane) -> Tail | None:
     """Return the tail with which a lane begins; None: its parent was not split, by this log.
 

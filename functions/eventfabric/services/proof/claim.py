@@ -10,6 +10,7 @@ from dataclasses import replace
 
 from eventfabric.errors import LogError, MissingRecordError
 from eventfabric.model import (
+    EMPTY_TAIL,
     EVERYTHING,
     REPLAYED,
     UNKNOWN_CHAIN,
@@ -74,6 +75,7 @@ class Claim:
         self._filter = subscription_filter
         self._elsewhere = elsewhere
         self._first: SequenceNumber | None = None
+        self._begins = EMPTY_TAIL.sequence
         self._is_partial = cursor.sequence > cursor.base
         self._holder_end: SequenceNumber | None = None
 
@@ -84,6 +86,9 @@ class Claim:
 
     def start(self, trail: Trail) -> None:
         """Compare the cursor with the trail's start, before any record is walked."""
+        self._begins = trail.position.sequence
+        # Of a key that is parked in a lane that was split off, some events stand in the logs of lanes above.
+        self._due = deque(exempt for exempt in self._due if exempt.sequence >= self._begins)
         self._compare(trail.position, trail.first)
 
     def meet(self, trail: Trail, record: Record) -> None:
@@ -144,6 +149,7 @@ class Claim:
             first,
             tuple(sorted((*self._exempts, *self._due), key=lambda exempt: exempt.sequence)),
             self.wrong,
+            begins=self._begins,
         )
 
     def contradict_back(self, stood_at: int) -> None:

@@ -11,8 +11,9 @@ the cursor. Memory grows with the exceptions, never with the log.
 
 from collections.abc import Callable
 from dataclasses import replace
+from typing import NoReturn
 
-from eventfabric.errors import LogError, SettingError, UndecodableItemError
+from eventfabric.errors import LogError, MissingRecordError, UndecodableItemError
 from eventfabric.model import (
     EMPTY_TAIL,
     START,
@@ -27,15 +28,17 @@ from eventfabric.model import (
     StreamName,
     SubscriptionFilter,
     SubscriptionName,
+    Tail,
 )
 from eventfabric.model.finding import Finding, FindingKind
 from eventfabric.model.proof import DeclarationsProof, LaneProof
-from eventfabric.ports import Ports
+from eventfabric.ports import Ledger, Ports
 from eventfabric.services.catalogue.regions import with_former
-from eventfabric.services.delivery.takeover import region_that_counts
+from eventfabric.services.delivery.state_reader import reader_of
 from eventfabric.services.lanes.batch_copies import BatchCopies
+from eventfabric.services.lanes.begun import BegunLane, begun_lanes
 from eventfabric.services.lanes.locate import KeptPart, kept_in
-from eventfabric.services.lanes.splits import interventions_in
+from eventfabric.services.lanes.splits import check_lane, interventions_in, start_of
 from eventfabric.services.lanes.standing import (
     Standings,
     declaration_lanes_of,
@@ -44,11 +47,11 @@ from eventfabric.services.lanes.standing import (
     ledger_of,
     owner_of,
 )
-from eventfabric.services.lanes.whole_state import whole_state
-from eventfabric.services.proof.claim import Claim, exceptions_of
+from eventfabric.services.proof.claim import Claim
 from eventfabric.services.proof.declarations import DeclarationsProver
 from eventfabric.services.proof.stuck import ahead_of
 from eventfabric.services.proof.trail import Trail
+from eventfabric.services.proof.tree import ClaimedTree
 from eventfabric.stream_topology import StreamTopology, SubscriptionTopology
 
 Watch = Callable[[int], None]
@@ -74,8 +77,9 @@ class Prover:
         self._log = ports.log_of(stream)
         self._region = ports.ledger.region
         lanes = lanes_of(stream)
-        if lane is not None and lane not in lanes:
-            raise SettingError("lane", str(lane), f"{lanes[0]} to {lanes[-1]}")
+        if lane is not None:
+            check_lane(stream, lane, self._log)
+        self._only = lane
         # Read before any cursor, so that what reconciliation saw of a cursor is older than the cursor.
         self._marks: dict[Region, Marks] = {
             origin: ports.ledger.marks(self._name, origin)
@@ -87,7 +91,7 @@ class Prover:
         self.lanes = [
             candidate
             for candidate in lanes
-            if lane in (None, candidate)
+            if (lane is None or lane.root == candidate)
             and any(
                 self._delivers(subscription, candidate, standing)
                 for subscription, standing in self._standings
@@ -110,42 +114,62 @@ class Prover:
     def prove(self, lane: Lane, *, watch: Watch = lambda events: None) -> list[LaneProof]:
         """Return a proof for each subscription that has a cursor in the lane. Whatever is wrong is said in the proof.
 
-        One read of the state for each subscription, one pass through the lane's log up to the furthest cursor, and
-        reads of what a cursor comes to next. A lane in which nothing was handled is left out, unless it is stuck.
-        `watch`: told of the number of events of each record that is verified.
+        If the lane was split, and a cursor is past its seal, the lanes that it was split into follow. One read of the
+        state for each subscription, one pass through the lane's log up to the furthest cursor, and reads of what a
+        cursor comes to next. A lane in which nothing was handled is left out, unless it is stuck. `watch`: told of the
+        number of events of each record that is verified.
         """
         claims, unread = self._claims(lane)
-        if claims:
-            kept_part = self._kept_part(lane, now_ms=self._ports.clock.now_ms())
-            self._hold(
-                claims,
-                Trail(self._log, lane, expired_ms=kept_part.from_ms if kept_part else None),
-                lane,
-                watch,
-            )
-        proofs = [self._with_what_is_ahead(claim.proof()) for claim in claims]
+        proofs: list[LaneProof] = []
+        # Parents first: a trail begins where the seal of the lane above ends.
+        for own in sorted(claims):
+            if self._only in (None, own):
+                proofs += self._held(claims[own], own, watch)
         return [*(proof for proof in proofs if proof.cursor.version or proof.wrong or proof.stuck), *unread]
 
-    def _claims(self, lane: Lane) -> tuple[list[Claim], list[LaneProof]]:
-        """Return what the subscriptions claim of a lane, and a proof of nothing for each whose claim is unreadable."""
-        claims: list[Claim] = []
+    def _held(self, claims: list[Claim], lane: Lane, watch: Watch) -> list[LaneProof]:
+        """Hold what is claimed of one lane against its log."""
+        kept_part = self._kept_part(lane, now_ms=self._ports.clock.now_ms())
+        expired_ms = kept_part.from_ms if kept_part else None
+        start = EMPTY_TAIL
+        try:
+            start = start_of(self._log, lane) or self._without_seal(lane)
+        except LogError as error:
+            for claim in claims:
+                claim.stop(error)
+        else:
+            self._hold(claims, Trail(self._log, lane, expired_ms=expired_ms, start=start), lane, watch)
+        return [self._with_what_is_ahead(claim.proof(), start) for claim in claims]
+
+    def _without_seal(self, lane: Lane) -> NoReturn:
+        """Raise the error that a lane was begun behind a seal that is not in the log here."""
+        sequence = self._log.tail(lane.parent).sequence
+        raise MissingRecordError(lane.parent, sequence, f"missing: the seal behind which lane {lane} begins")
+
+    def _claims(self, root: Lane) -> tuple[dict[Lane, list[Claim]], list[LaneProof]]:
+        """Return what the subscriptions claim of a root and the lanes beneath it, by lane.
+
+        With a proof of nothing for each whose claim is unreadable.
+        """
+        claims: dict[Lane, list[Claim]] = {}
         unread: list[LaneProof] = []
         for subscription, standing in self._standings:
             try:
-                claim = self._claim(subscription, standing, lane)
+                claimed = self._claimed(subscription, standing, root)
             except UndecodableItemError as error:
                 # Others are proven all the same: each subscription's state stands for itself.
-                unread.append(self._unread(subscription, lane, error))
+                unread.append(self._unread(subscription, root, error))
             else:
-                claims += [claim] if claim else []
+                for lane, claim in claimed:
+                    claims.setdefault(lane, []).append(claim)
         return claims, unread
 
     def _kept_part(self, lane: Lane, *, now_ms: int) -> KeptPart | None:
         """Return what this Region's log keeps of a lane; None: everything."""
         return kept_in(lane, self._region, retention_seconds=self.stream.retention_seconds, now_ms=now_ms)
 
-    def _with_what_is_ahead(self, proof: LaneProof) -> LaneProof:
-        """Add what stands in the log ahead of the cursor."""
+    def _with_what_is_ahead(self, proof: LaneProof, start: Tail) -> LaneProof:
+        """Add what stands in the log ahead of the cursor. `start`: the tail with which the lane begins."""
         subscription = next(own for own, _ in self._standings if own.name == proof.subscription)
         definition = subscription.definition
         lane, now_ms = proof.lane, self._ports.clock.now_ms()
@@ -160,6 +184,7 @@ class Prover:
             kept_part=self._kept_part(lane, now_ms=now_ms),
             skips_expired=definition.on_expired == "skip",
             now_ms=now_ms,
+            start=start,
         )
         return replace(proof, tail=ahead.tail, waits_since_ms=ahead.since_ms, stuck=ahead.stuck)
 
@@ -206,32 +231,39 @@ class Prover:
         # A trail that stopped short of a cursor ended at a gap, or at the end of the lane: only the log can tell.
         return trail.position.sequence if trail.position.sequence >= end else self._log.tail(lane).sequence
 
-    def _claim(self, subscription: SubscriptionTopology, standing: ReadStanding, lane: Lane) -> Claim | None:
-        """Return what a subscription claims of a lane. None if it handled nothing of it here. UndecodableItemError."""
+    def _claimed(
+        self, subscription: SubscriptionTopology, standing: ReadStanding, root: Lane
+    ) -> list[tuple[Lane, Claim]]:
+        """Return what a subscription claims of a root, and of lanes beneath it. UndecodableItemError."""
         if isinstance(standing, UndecodableItemError):
             raise standing
-        if not is_delivered_by(self._region, subscription, lane.origin, standing):
-            return None
-        ledger = ledger_of(self._ports.ledger, subscription, lane.origin)
-        key = LaneKey(self._name, SubscriptionName(subscription.state_name), lane)
-        state = whole_state(ledger, key, clock=self._ports.clock)
-        owner = owner_of(subscription, lane.origin, standing)
-        region = region_that_counts(subscription, state, owner, region=ledger.region)
-        stood_at = self._stood_at(subscription, lane, state.cursor(ledger.region))
-        cursor = state.cursor(region)
+        if not is_delivered_by(self._region, subscription, root.origin, standing):
+            return []
+        ledger = ledger_of(self._ports.ledger, subscription, root.origin)
+        owner = owner_of(subscription, root.origin, standing)
+        reader = reader_of(
+            subscription, root.origin, owner, ledger=self._ports.ledger, clock=self._ports.clock
+        )
+        tree = ClaimedTree(ledger, [*begun_lanes(reader, root)], self.stream, is_alone=owner is None)
+        claims = [(own.lane, self._claim(subscription, own, ledger, tree)) for own in tree.lanes]
+        return [(lane, claim) for lane, claim in claims if claim is not None]
+
+    def _claim(
+        self, subscription: SubscriptionTopology, own: BegunLane, ledger: Ledger, tree: ClaimedTree
+    ) -> Claim | None:
+        """Return what a subscription claims of a lane. None if it handled nothing of it here. UndecodableItemError."""
+        lane, cursor = own.lane, own.cursor
+        stood_at = self._stood_at(subscription, lane, own.state.cursor(ledger.region))
         if not (cursor.version or stood_at or self._begins_here(subscription, lane)):
             return None
-        # A lane that every Region delivers for itself has decisions of its own in each; else all of them count.
-        alone = region if owner is None else None
-        parked, settled = state.parked.get(region, {}).values(), ledger.settled(key, by=alone)
         claim = Claim(
-            key,
-            region,
+            own.key,
+            own.region,
             cursor,
             sees_from=self._region,
-            exceptions=exceptions_of(parked, settled, end=cursor.sequence),
+            exceptions=tree.exceptions(own),
             subscription_filter=SubscriptionFilter.of(subscription.definition),
-            elsewhere=BatchCopies(ledger, key, state, alone).where,
+            elsewhere=BatchCopies(ledger, own.key, own.state, tree.alone(own)).where,
         )
         if stood_at:
             claim.contradict_back(stood_at)

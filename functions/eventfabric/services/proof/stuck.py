@@ -13,10 +13,12 @@ from eventfabric.model import (
     SequenceNumber,
     SubscriptionFilter,
     SubscriptionName,
+    Tail,
     to_ms,
 )
 from eventfabric.model.finding import Finding, FindingKind
 from eventfabric.ports import Log
+from eventfabric.services.lanes.lane_end import tail_from
 from eventfabric.services.lanes.locate import KeptPart, has_expired, skip_over
 from eventfabric.stream_topology import name_of_state
 from eventfabric.wire.payload_codec import unpack
@@ -42,17 +44,23 @@ def ahead_of(
     kept_part: KeptPart | None,
     skips_expired: bool,
     now_ms: int,
+    start: Tail,
 ) -> Ahead:
     """Look at the record that a cursor comes to next. One read of the tail, and one more if the lane lags.
 
-    `kept_part`: what the log keeps, if it expires. `skips_expired`: the subscription goes on after what expired.
+    `kept_part`: what the log keeps, if it expires. `start`: the tail with which the lane begins. `skips_expired`: the
+    subscription goes on after what expired.
     """
-    tail = _tail(log, key)
+    tail = _tail(log, key, start)
     if cursor.sequence >= tail:
         return Ahead(tail)
     record, wrong = _next(log, key, cursor, wanted)
     is_behind = record is not None and record.sequence > cursor.base
-    if record is not None and is_behind and has_expired(log, key.lane, cursor.base, record, kept_part):
+    if (
+        record is not None
+        and is_behind
+        and has_expired(log, key.lane, cursor.base, record, kept_part, begins=start)
+    ):
         detail = f"what is before {record.sequence} expired before it was delivered"
         wrong = None if skips_expired else (FindingKind.EXPIRED_UNREAD, detail)
     # By the passes that saw the lane: the time in the record is what its producer's clock said.
@@ -68,10 +76,10 @@ def ahead_of(
     return Ahead(tail, since_ms, stuck)
 
 
-def _tail(log: Log, key: LaneKey) -> SequenceNumber:
+def _tail(log: Log, key: LaneKey, start: Tail) -> SequenceNumber:
     """Return where the lane ends, or the least that is known of that."""
     try:
-        return log.tail(key.lane).sequence
+        return tail_from(log, key.lane, start).sequence
     except LogError as error:
         # The newest record cannot be read, but has at least one event.
         return SequenceNumber(error.sequence + 1)

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 
 from eventfabric import limits
 from eventfabric.errors import DivergenceError, MissingRecordError
-from eventfabric.model import EMPTY_TAIL, HybridTime, Lane, Record, SequenceNumber, to_ms
+from eventfabric.model import EMPTY_TAIL, HybridTime, Lane, Record, SequenceNumber, Tail, to_ms
 from eventfabric.model.backfill import Seam
 from eventfabric.ports import Log
 
@@ -20,18 +20,20 @@ from eventfabric.ports import Log
 class Trail:
     """One way through a lane. `at`: the seam after the last record, `before`: the seam before that record.
 
-    `first`: the sequence from which on everything is bound together: 0, or the end of the oldest record that is kept.
-    If the last record is that oldest one, the chain of `before` is unknown.
+    `first`: the sequence from which on everything is bound together: the lane's beginning, or the end of the oldest
+    record that is kept. If the last record is that oldest one, the chain of `before` is unknown.
     """
 
-    def __init__(self, log: Log, lane: Lane, *, expired_ms: int | None) -> None:
-        """`expired_ms`: records appended then or before may have expired; None: none has."""
-        self.position = self.before = Seam.of(EMPTY_TAIL)
-        self.first = EMPTY_TAIL.sequence
+    def __init__(self, log: Log, lane: Lane, *, expired_ms: int | None, start: Tail = EMPTY_TAIL) -> None:
+        """`start`: the tail with which the lane begins. `expired_ms`: records appended then or before may have expired;
+        None: none has.
+        """
+        self.position = self.before = Seam.of(start)
+        self.first = start.sequence
         self._log = log
         self._lane = lane
         self._expired_ms = expired_ms
-        self._read_to = EMPTY_TAIL.sequence
+        self._read_to = start.sequence
         self._time: HybridTime | None = None
 
     def walk(self, end: SequenceNumber) -> Iterator[Record]:
