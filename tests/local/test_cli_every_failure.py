@@ -60,6 +60,8 @@ ASKING: dict[str, tuple[str, ...]] = {
     "dead-letters discard --all-waiting": ("billing", "--key", "k"),
     "dead-letters export": ("billing",),
     "parked list": ("billing",),
+    "credits show": ("orders",),
+    "credits open": ("billing", "--for", "10m", "--yes"),
     "steps show": ("billing", "e", "charge"),
     "steps settle": ("billing", "e", "charge", "--done"),
     "queues redrive": (),
@@ -249,7 +251,7 @@ PRINTS = [
     and command
     not in (
         *("dead-letters export", "dead-letters discard", "failback", "formats raise", "subscriptions retire"),
-        *("lanes quarantine", "lanes restore", "lanes skip", "schemas diff"),
+        *("lanes quarantine", "lanes restore", "lanes skip", "schemas diff", "credits open"),
     )
 ]
 """Commands that print something even of a fabric without events."""

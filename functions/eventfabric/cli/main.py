@@ -13,6 +13,7 @@ import typer
 
 from eventfabric.cli import (
     backfill,
+    credits,
     dead_letters,
     definition,
     deployment,
@@ -82,6 +83,7 @@ app.command()(cost)
 app.add_typer(lanes.app, name="lanes")
 app.add_typer(backfill.app, name="backfill")
 app.add_typer(subscriptions.app, name="subscriptions")
+app.add_typer(credits.app, name="credits")
 app.add_typer(parked.app, name="parked")
 app.add_typer(dead_letters.app, name="dead-letters")
 app.add_typer(steps.app, name="steps")

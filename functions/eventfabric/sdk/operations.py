@@ -36,6 +36,7 @@ from eventfabric.services.delivery.breaker import CircuitBreaker
 from eventfabric.services.delivery.side_by_side import SideBySide, one_after_another
 from eventfabric.services.lanes.splits import Unreadable
 from eventfabric.services.lanes.standing import lanes_of
+from eventfabric.services.operations.credits import Gates, gate_named, gates_of
 from eventfabric.services.operations.dead_letters import DeadLetters
 from eventfabric.services.operations.failover import Failover, regions_beside
 from eventfabric.services.operations.parked_keys import ParkedKey, parked_keys
@@ -230,6 +231,19 @@ class Operations:
             clock=ports.clock,
             entropy=ports.entropy,
         )
+
+    def credits(self, stream: str) -> Gates:
+        """Return what holds producers of a stream back: how far, and why. UnknownNameError, WrongRegionError."""
+        topology = self._stream_here(stream)
+        return self._gates(topology, gates_of(self.topology, topology))
+
+    def credits_of(self, subscription: str) -> Gates:
+        """Return a subscription that holds producers back. Errors as `credits`; SettingError: it holds nobody back."""
+        gate = gate_named(self.topology, subscription)
+        return self._gates(self._stream(gate), [gate])
+
+    def _gates(self, stream: StreamTopology, gates: list[SubscriptionTopology]) -> Gates:
+        return Gates(stream, gates, ports=self._ports, side_by_side=self._side_by_side)
 
     @property
     def backfills(self) -> Backfiller:

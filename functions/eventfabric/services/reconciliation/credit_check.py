@@ -75,7 +75,7 @@ class CreditCheck:
 
         `marks`: those of the pass before. `subscriptions`: those that this Region delivers for the lanes' origin.
         """
-        ended = {seen.lane: (seen, seen.tail) for seen in lanes if seen.tail is not None}
+        ended = _ended(lanes)
         short: dict[Lane, list[str]] = {}
         for gate in _gates_among(subscriptions) if ended else ():
             for lane, grant in self._grants(gate, ended).items():
@@ -128,6 +128,12 @@ class CreditCheck:
             return before.short_ms
         appended_ms = min(to_ms(tail.time), self.now_ms)
         return max(appended_ms, self.before_ms if before != Mark() else 0, 1)
+
+
+def _ended(lanes: Iterable[LaneSeen]) -> dict[Lane, tuple[LaneSeen, Tail]]:
+    """Return the lanes of which the end is known. Nobody appends to those that were split."""
+    known = [(seen, seen.tail) for seen in lanes if seen.tail is not None]
+    return {seen.lane: (seen, tail) for seen, tail in known if not tail.is_sealed}
 
 
 def _gates_among(subscriptions: Iterable[SubscriptionTopology]) -> list[SubscriptionTopology]:
