@@ -42,6 +42,8 @@ class SubscriptionTopology:
     regions: tuple[str, ...]
     retention_seconds: int | None = None
     """Time for which the stream keeps its records; None: for ever."""
+    lanes: int = 1
+    """Lanes with which the stream began in each Region."""
     shares_state: bool = False
     """All Regions see one state at once, as for a stream whose durability is quorum."""
     incarnations: Mapping[str, Incarnation] = field(default_factory=dict)

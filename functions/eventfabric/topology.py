@@ -84,6 +84,7 @@ class Topology:
                 subscription,
                 tuple(self.definition.streams[subscription.stream].regions),
                 retention_seconds=retention_seconds(self.definition.streams[subscription.stream]),
+                lanes=self.definition.streams[subscription.stream].lanes,
                 shares_state=subscription.stream in self.streams_without_transactions,
                 incarnations=self.incarnations,
             )

@@ -71,7 +71,7 @@ BUGS = [
         "both copies delivered",
         "the noted copy is delivered although the other one is, too",
         "eventfabric.services.delivery.visited_lane:settle_notes",
-        "elsewhere.add(record.batch_id)",
+        "elsewhere.append(record)",
         "pass",
         by="duplicate_effect",
         seed=112,
@@ -261,7 +261,7 @@ BUGS = [
     Bug(
         "late record taken for expired",
         "a parked event whose record is not here yet is buried",
-        "eventfabric.services.delivery.waiting:WaitingEvents._read",
+        "eventfabric.services.delivery.waiting:WaitingEvents.read",
         "if lane.origin == context.region:",
         "if True:",
         by="innocent_dead_letter",

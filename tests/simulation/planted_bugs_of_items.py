@@ -66,8 +66,8 @@ OF_ITEMS = [
     Bug(
         "more places than are listed",
         "what is read of the log beyond the list's bound is forgotten",
-        "eventfabric.services.delivery.waiting:_listing",
-        "rest = began.beginning_at(places[most].base, places[most].sequence)",
+        "eventfabric.services.delivery.waiting:Refill._listing",
+        "rest = _rest_of(parked).beginning_at(following.base, following.sequence, following.lane)",
         "rest = None",
         by="lost_event",
         seed=11,

@@ -144,12 +144,14 @@ class Decision:
     state the decision is kept.
 
     `noted_wins`: the noted copy is delivered, and the copy in that lane is stepped over; otherwise the reverse. A
-    Region decides once.
+    Region decides once. `part`: the noted copy's lane, if that is not the first of its tree: the batch may have been
+    cut in two there, and then this is decided about the one part alone.
     """
 
     region: Region
     batch_id: BatchId
     noted_wins: bool
+    part: Lane | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -204,16 +206,21 @@ class LaneState:
         return self.won_by(None)
 
     def won_by(self, region: Region | None) -> frozenset[BatchId]:
-        """Return the batches that are stepped over by the decisions of one Region; None: of all Regions."""
-        counted = [decision for decision in self.decisions if region in (None, decision.region)]
-        kept_batches = {decision.batch_id for decision in counted if not decision.noted_wins}
-        # Two Regions that disagree did not know of each other. Then the copy here is delivered, at most twice.
-        return frozenset(decision.batch_id for decision in counted if decision.noted_wins) - kept_batches
+        """Return the batches that are stepped over as a whole by the decisions of one Region; None: of all Regions."""
+        return frozenset(batch_id for batch_id, part in self.parts_won_by(region) if part is None)
 
-    def is_decided(self, batch_id: BatchId, region: Region | None) -> bool:
-        """Tell if that Region (None: any Region) decided about a batch."""
+    def parts_won_by(self, region: Region | None) -> frozenset[tuple[BatchId, Lane | None]]:
+        """Return the batches that are stepped over, each with the lane of the noted copy; see `Decision.part`."""
+        counted = [decision for decision in self.decisions if region in (None, decision.region)]
+        won = {(decision.batch_id, decision.part) for decision in counted if decision.noted_wins}
+        # Two Regions that disagree did not know of each other. Then the copy here is delivered, at most twice.
+        return frozenset(won - {(kept.batch_id, kept.part) for kept in counted if not kept.noted_wins})
+
+    def is_decided(self, batch_id: BatchId, region: Region | None, part: Lane | None = None) -> bool:
+        """Tell if that Region (None: any Region) decided about a batch, or about a part of it."""
         return any(
-            decision.batch_id == batch_id and region in (None, decision.region) for decision in self.decisions
+            (decision.batch_id, decision.part) == (batch_id, part) and region in (None, decision.region)
+            for decision in self.decisions
         )
 
     @property

@@ -62,9 +62,9 @@ class Rest:
         since = min(self.replay_from, place.sequence) if self.replay_until else place.sequence
         return replace(self, replay_from=since, replay_until=until)
 
-    def beginning_at(self, base: SequenceNumber, sequence: SequenceNumber) -> Self:
-        """Leave out the events before a sequence."""
-        return replace(self, base=base, sequence=sequence)
+    def beginning_at(self, base: SequenceNumber, sequence: SequenceNumber, lane: Lane | None = None) -> Self:
+        """Leave out the events before a sequence, which stands in the log of the own lane (None) or of one above."""
+        return replace(self, base=base, sequence=sequence, lane=lane)
 
     @property
     def place(self) -> Place:

@@ -48,16 +48,17 @@ def size_of_key(parked: Parked) -> CommitSize:
     return CommitSize(1, limits.PARKED_BYTES_MAX + len(parked.replacement or b""))
 
 
-def in_commits(changes: Iterable[ParkedChange]) -> Iterator[list[ParkedChange]]:
-    """Split changes of parked keys, in their order, into lists of as many as one commit can hold."""
-    some, size = list[ParkedChange](), CommitSize()
+def in_commits(changes: Iterable[ParkedChange], *, cursors: int = 1) -> Iterator[list[ParkedChange]]:
+    """Split changes of parked keys, in their order, into lists of as many as a commit of so many cursors can hold."""
+    beside = CommitSize(cursors - 1, (cursors - 1) * _CURSOR_BYTES_MAX)
+    some, size = list[ParkedChange](), beside
     for change in changes:
         key = change.after or change.before
         assert key is not None, "a change has a before or an after"
         more = size_of_key(key)
         if some and not (size + more).fits:
             yield some
-            some, size = [], CommitSize()
+            some, size = [], beside
         some.append(change)
         size += more
     if some:

@@ -21,7 +21,8 @@ parked    table `<fabric>-ledger`; written with the cursor by the same function,
           the lane, so that the rest can be read without the parked keys.
 won       table `<fabric>-ledger`; written by whoever comes to a record with a note, beside the state of the lane where
           its batch may also stand: which copy is delivered; never changed; kept 90 days longer than its events. pk as
-          the cursor's, sk `<region>/won/<batch id in hex>`.
+          the cursor's, sk `<region>/won/<batch id in hex>`, with `/<lane>` added if the noted copy stands in a lane
+          that was split off: then the decision is about what that lane holds of the batch.
 credit    table `<fabric>-ledger`; written by a Region's deliver function, attribute by attribute: `<lane index modulo
           CREDIT_SLICE_LANES>` is the sequence up to which producers may append to that lane; kept.
           pk `<stream>/<subscription>/credits/<origin>/<part of the lanes>`, sk `<region>/<slice of the lanes>`.
@@ -149,9 +150,10 @@ def parked_key_by_digest(key: LaneKey, region: Region, digest: bytes) -> Item:
     return {PK: {"S": str(key)}, SK: {"S": f"{BEFORE_PARKED}{_PARKED}{region}/{digest.hex()}"}}
 
 
-def won_key(key: LaneKey, region: Region, batch_id: BatchId) -> Item:
-    """Return the key of a Region's decision about a batch that may stand in that lane."""
-    return {PK: {"S": str(key)}, SK: {"S": f"{region}/{_WON}{batch_id.hex()}"}}
+def won_key(key: LaneKey, region: Region, batch_id: BatchId, part: Lane | None) -> Item:
+    """Return the key of a Region's decision about a batch that may stand in that lane, or about a part of it."""
+    of_part = "" if part is None else f"/{part}"
+    return {PK: {"S": str(key)}, SK: {"S": f"{region}/{_WON}{batch_id.hex()}{of_part}"}}
 
 
 def standing_key(stream: StreamName, subscription: SubscriptionName) -> dict[str, Any]:

@@ -170,6 +170,7 @@ def declared_subscription(fabric: str, stream: Stream, facts: SubscriptionFacts)
         definition,
         stream.regions,
         retention_seconds=retention_seconds(stream),
+        lanes=stream.lanes,
         shares_state=stream.durability == "quorum",
         incarnations={facts.name: incarnation_of(facts)},
     )

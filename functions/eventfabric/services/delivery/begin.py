@@ -23,6 +23,7 @@ from eventfabric.model import (
     Doorbell,
     HybridTime,
     LaneKey,
+    Record,
     Region,
     Standing,
     StreamName,
@@ -31,7 +32,7 @@ from eventfabric.model import (
     to_ms,
 )
 from eventfabric.ports import Clock, Ledger, Log
-from eventfabric.services.lanes.lane_end import tail_to_begin_at
+from eventfabric.services.lanes.lane_end import tail_before_seal, tail_to_begin_at
 from eventfabric.services.lanes.locate import kept_in, locate
 from eventfabric.services.lanes.standing import Standings, is_pinned
 from eventfabric.stream_topology import SubscriptionTopology
@@ -86,19 +87,30 @@ class Beginnings:
         if self._start == "latest":
             self._pinned(doorbell)
 
+    def behind_seal(self, key: LaneKey, seal: Record) -> Cursor | None:
+        """Return the place where a child begins if all events of its parent came before the start. None: not known."""
+        start = self._start_time(Doorbell(key.stream, seal.lane, seal.tail.sequence))
+        return None if start is None else self._located(key, start)
+
     def _put(self, key: LaneKey, start: AtTime, *, epoch: int, ledger: Ledger) -> Beginning:
         """Put the lane's cursor at `start`, unless that is its first event, or is not known yet."""
-        lane, now_ms = key.lane, self._clock.now_ms()
-        kept_part = kept_in(
-            lane, self._ledger.region, retention_seconds=self._subscription.retention_seconds, now_ms=now_ms
-        )
-        end = tail_to_begin_at(self._log, lane, now_ms=now_ms)
-        cursor = locate(self._log, lane, start, end=end, kept_part=kept_part)
+        cursor = self._located(key, start)
         if cursor is None or not cursor.sequence:
             return Beginning.LATER if cursor is None else Beginning.FIRST
         # The outcome is ignored: the caller reads the state again, and so sees a lost race too.
         ledger.commit(key, START, replace(cursor, epoch=epoch, began=cursor.sequence))
         return Beginning.PUT
+
+    def _located(self, key: LaneKey, start: AtTime) -> Cursor | None:
+        """Find the place of a start in a lane. In one that was split, it is before the seal, which is to be passed."""
+        lane, now_ms = key.lane, self._clock.now_ms()
+        kept_part = kept_in(
+            lane, self._ledger.region, retention_seconds=self._subscription.retention_seconds, now_ms=now_ms
+        )
+        end = tail_to_begin_at(self._log, lane, now_ms=now_ms)
+        if end.is_sealed:
+            end = tail_before_seal(self._log, lane, end)
+        return locate(self._log, lane, start, end=end, kept_part=kept_part)
 
     def _start_time(self, doorbell: Doorbell) -> AtTime | None:
         """Return the time with which the lane begins; None if that is still to come, or nothing rang yet."""

@@ -18,6 +18,7 @@ from eventfabric.telemetry import Metric, Telemetry
 from eventfabric.wire.published import Published, Target
 
 if TYPE_CHECKING:
+    from eventfabric.services.delivery.begin import Beginnings
     from eventfabric.services.delivery.granting import Granting
     from eventfabric.services.delivery.target_streams import TargetStreams, TargetWrites
 
@@ -80,6 +81,7 @@ class VisitContext:
     handler: Handler
     policy: RetryPolicy
     breaker: CircuitBreaker
+    beginnings: "Beginnings"
     pace: Pace
     clock: Clock
     telemetry: Telemetry

@@ -20,6 +20,7 @@ from eventfabric.errors import ChangedDeliverError, LogError, PortError, Undecod
 from eventfabric.model import (
     ANY_TAIL,
     CircuitState,
+    Cursor,
     Doorbell,
     Lane,
     LaneKey,
@@ -40,7 +41,6 @@ from eventfabric.services.delivery.pace import Pace, PublishingPace
 from eventfabric.services.delivery.pages import Pages, ReadAhead, wait_for_circuit
 from eventfabric.services.delivery.retry import RetryPolicy
 from eventfabric.services.delivery.side_by_side import SideBySide, one_after_another
-from eventfabric.services.delivery.takeover import take_over
 from eventfabric.services.delivery.visit import Visit
 from eventfabric.services.lanes.standing import Standings, ledger_of
 from eventfabric.services.lanes.whole_state import whole_state
@@ -138,6 +138,7 @@ class Deliverer:
             handler=handler,
             policy=RetryPolicy(subscription.definition, entropy=ports.entropy, code_version=code_version),
             breaker=breaker,
+            beginnings=self._beginnings,
             pace=PublishingPace(clock) if by_itself else Pace(clock),
             clock=clock,
             telemetry=telemetry,
@@ -205,21 +206,31 @@ class Deliverer:
 
     def _try(self, run: _LaneRun, *, is_again: bool) -> LaneResult | _LookAgain:
         """Read the lane's state, have the lane begin or be taken over if it must, and visit it."""
-        ownership, ledger = run.ownership, run.context.ledger
+        ownership = run.ownership
         # Whoever won the race may be the lane's new owner.
         if is_again and not run.probes and not ownership.read_again():
             return LaneResult(LaneOutcome.NOT_OWNER)
         state, ahead = self._look(run, has_lost=is_again)
         if not ownership.covers(state):
             return LaneResult(LaneOutcome.NOT_OWNER)
-        if (result := self._begun(run, state)) is not None:
+        if (result := self._before_visit(run, state)) is not None:
             return result
-        if not ownership.is_shared and state.cursor(ledger.region).epoch < ownership.epoch:
-            return self._take_over(run)
         # One read tells both who owns the lane and how the circuit stands: it may have opened since.
         if not run.probes and self._breaker.circuit().state is not CircuitState.CLOSED:
             return wait_for_circuit(run.context, run.doorbell, deadline_ms=run.deadline_ms)
         return self._visit(run, state, ahead)
+
+    def _before_visit(self, run: _LaneRun, state: LaneState) -> LaneResult | _LookAgain | None:
+        """Have a lane begin or be taken over, if it must. None: it is to be visited."""
+        ownership, cursor = run.ownership, state.cursor(run.context.region)
+        if run.key.lane.is_root:
+            if (result := self._begun(run, state)) is not None:
+                return result
+            if not ownership.is_shared and cursor.epoch < ownership.epoch:
+                return self._take_over(run)
+            if cursor.past_seal is None:
+                return None
+        return self._in_tree(run, cursor)
 
     def _begun(self, run: _LaneRun, state: LaneState) -> LaneResult | _LookAgain | None:
         """Have a lane begin that has not yet. None: it has, or begins with its first event."""
@@ -236,8 +247,27 @@ class Deliverer:
                     self._breaker.give_back_probe()
                 return LaneResult(LaneOutcome.NOT_BEGUN)
 
+    def _in_tree(self, run: _LaneRun, cursor: Cursor) -> LaneResult | _LookAgain | None:
+        """Do what the tree of a lane asks for that was split, or split off. None: the lane is to be visited."""
+        from eventfabric.services.delivery import seals  # few lanes are ever split
+
+        result: LaneResult | RaceLost
+        if not (run.key.lane.is_root or seals.has_begun(cursor, run.ownership.epoch)):
+            result = seals.ring_parent(run.context, run.key)
+        elif cursor.past_seal is not None:
+            result = seals.stand_past(run.context, run.key, cursor, deadline_ms=run.deadline_ms)
+        else:
+            return None
+        if isinstance(result, RaceLost):
+            return _LookAgain()
+        if run.probes:
+            self._breaker.give_back_probe()
+        return result
+
     def _take_over(self, run: _LaneRun) -> LaneResult | _LookAgain:
         """Write this Region's state of the lane, made from the former owner's."""
+        from eventfabric.services.delivery.takeover import take_over  # few invocations take lanes over
+
         now_ms = self._clock.now_ms()
         whole = whole_state(run.context.ledger, run.key, clock=self._clock)
         is_taken_over = take_over(

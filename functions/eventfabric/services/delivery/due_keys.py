@@ -39,7 +39,7 @@ class DueKeys:
         self._waiting = WaitingEvents(context, visit.key.lane, visit.lateness)
         self._refill = Refill(
             context,
-            visit.key.lane,
+            visit.key,
             waiting=self._waiting,
             stepped_over=visit.stepped_over,
             deadline_ms=visit.deadline_ms,

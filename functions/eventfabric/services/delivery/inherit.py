@@ -15,15 +15,14 @@ keys these are. If records have expired in which such a key may have waited, a d
 them, so that no other key waits.
 """
 
-from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Collection, Iterable, Mapping
+from dataclasses import dataclass, replace
 
 from eventfabric import limits
 from eventfabric.model import (
     EVERYTHING,
     START,
     UNKNOWN_CHAIN,
-    BatchId,
     Cursor,
     Failure,
     Lane,
@@ -42,16 +41,19 @@ from eventfabric.model import (
     event_parking_id,
     is_alone,
     key_parking_id,
+    lane_of,
 )
 from eventfabric.ports import Log
-from eventfabric.services.delivery.retry import EXPIRED
-from eventfabric.services.delivery.stretch import Stretch
+from eventfabric.services.delivery.sought_keys import SoughtKeys, due_at_once, last_of_those_alone, letter
+from eventfabric.services.delivery.stretch import SteppedOver, Stretch, place_behind
 from eventfabric.services.lanes.locate import KeptPart, has_expired, kept_in
 from eventfabric.stream_topology import SubscriptionTopology
 
 TAKEN_OVER = "TakenOver"
 _NOT_REPLICATED = "it waited in another Region, and why was not replicated from there"
-_GONE = "records in which keys may have waited, that another Region had parked, are no longer in the log: discard it"
+
+
+StateOf = Callable[[LaneKey], LaneState]
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,10 +72,12 @@ def inherited(
     region: Region,
     log: Log,
     now_ms: int,
+    state_of: StateOf | None = None,
 ) -> Inherited | None:
     """Find the state to go on with: the latest owner's, as far as it is here.
 
-    None if the log is not here yet, as far as it is needed. LogError.
+    None if the log is not here yet, as far as it is needed. LogError. `state_of`: reads the state of a lane above, for
+    a lane in which events wait from above.
     """
     latest = state.latest
     if latest is None:
@@ -86,9 +90,12 @@ def inherited(
         return Inherited(cursor, {})
     if digest_of(parked_by_id) == cursor.parked:
         return Inherited(
-            cursor, {parking_id: _due(parked, now_ms) for parking_id, parked in parked_by_id.items()}
+            cursor, {parking_id: due_at_once(parked, now_ms) for parking_id, parked in parked_by_id.items()}
         )
-    heir = _Heir(key.lane, cursor, cursor.low, subscription, log, state.won, region=region, now_ms=now_ms)
+    stepped_over = SteppedOver(state, lanes=subscription.lanes)
+    heir = _Heir(
+        key, cursor, cursor.low, subscription, log, stepped_over, state_of, region=region, now_ms=now_ms
+    )
     return heir.with_keys(parked_by_id.values()) or heir.from_the_first_that_waits()
 
 
@@ -97,22 +104,26 @@ class _Heir:
 
     def __init__(
         self,
-        lane: Lane,
+        key: LaneKey,
         cursor: Cursor,
         low: Place,
         subscription: SubscriptionTopology,
         log: Log,
-        stepped_over: Collection[BatchId],
+        stepped_over: SteppedOver,
+        state_of: StateOf | None,
         *,
         region: Region,
         now_ms: int,
     ) -> None:
-        self._lane = lane
+        self._key = key
+        self._lane = lane = key.lane
+        self._lanes = subscription.lanes
         self._cursor = cursor
         self._low = low
         self._definition = subscription.definition
         self._log = log
-        self._stepped_over = stepped_over
+        self._stepped_over = {lane: stepped_over}
+        self._state_of = state_of
         self._now_ms = now_ms
         self._filter = SubscriptionFilter.of(subscription.definition)
         self._kept_part: KeptPart | None = kept_in(
@@ -127,7 +138,7 @@ class _Heir:
         digests = {digest_of_id(known.id): known for known in parked_keys}
         # A key that is here but is not named was freed.
         present = {digest: digests[digest] for digest in roster.held(digests)}
-        last_alone = _last_alone(present.values())
+        last_alone = last_of_those_alone(present.values())
         named = {
             known.id: after
             for digest, known in present.items()
@@ -157,7 +168,7 @@ class _Heir:
         # The cursor's word counts: the key may be here at another version.
         is_retrying = digest in self._cursor.roster.retrying or not waiting
         state = ParkedState.RETRYING if is_retrying else parked.state
-        return _due(replace(parked, waiting=waiting, rest=rest, state=state), self._now_ms)
+        return due_at_once(replace(parked, waiting=waiting, rest=rest, state=state), self._now_ms)
 
     def _rest(self, parked: Parked, waiting: Collection[Place], last_alone: Collection[str]) -> Rest | None:
         """Return the rest of a key between the first event that waits in the lane and the cursor; None: it has none."""
@@ -165,11 +176,15 @@ class _Heir:
         if rest is None and self._may_be_joined(parked, waiting, last_alone):
             # Events that came to wait there since the key was written are in the log, after the listed ones.
             before = [place for place in parked.waiting if place.sequence < end]
-            rest = self._behind(before[-1]) if before else self._marked(Rest(low.base, low.sequence))
+            rest = (
+                self._behind(before[-1])
+                if before
+                else self._marked(Rest(low.base, low.sequence, lane=low.lane))
+            )
         if rest is None:
             return None
         if rest.sequence < low.sequence:
-            rest = rest.beginning_at(low.base, low.sequence)
+            rest = rest.beginning_at(low.base, low.sequence, low.lane)
         return rest if rest.sequence < end else None
 
     def _may_be_joined(self, parked: Parked, waiting: Collection[Place], last_alone: Collection[str]) -> bool:
@@ -192,7 +207,7 @@ class _Heir:
         An event waits under its key or alone, by the subscription's order at the time it was parked, and it may be of a
         type that is no longer wanted.
         """
-        sought = _Sought(set(retrying), set(dead))
+        sought = SoughtKeys(set(retrying), set(dead))
         # First with today's filter, which skips most records. A key may have been parked under another one.
         end = self._cursor
         for subscription_filter in (self._filter, EVERYTHING):
@@ -205,7 +220,7 @@ class _Heir:
         is_whole = end.sequence == self._cursor.sequence
         if is_whole and not (sought.is_over or sought.may_have_expired):
             return None
-        last_alone = _last_alone(sought.parked_by_id.values())
+        last_alone = last_of_those_alone(sought.parked_by_id.values())
         missing = {
             name: replace(parked, rest=None) if is_alone(name) and name not in last_alone else parked
             for name, parked in sought.parked_by_id.items()
@@ -228,6 +243,7 @@ class _Heir:
             version=former.version,
             epoch=former.epoch,
             began=former.began,
+            begun=former.begun,
             replay_from=former.replay_from,
             replay_until=former.replay_until,
             credit=former.credit,
@@ -235,7 +251,7 @@ class _Heir:
 
     def _look_for(
         self,
-        sought: "_Sought",
+        sought: SoughtKeys,
         present: Collection[str],
         subscription_filter: SubscriptionFilter,
         until: Cursor,
@@ -244,40 +260,67 @@ class _Heir:
         as may be searched. None if the log does not tell.
         """
         end, records_left = until.sequence, limits.TAKEOVER_RECORDS_MAX
-        cursor = self._cursor_at(self._low.base, self._low.sequence)
+        lane, cursor = self._low.lane or self._lane, self._cursor_at(self._low.base, self._low.sequence)
         dead = sought.dead.copy()
         while cursor.sequence < end and (sought.retrying or dead):
-            # A takeover is to take seconds. Beyond that, going back costs less than the search.
-            if records_left <= 0:
+            # A takeover is to take seconds. Beyond that, going back costs less than the search. But no cursor
+            # goes back to a lane above.
+            if records_left <= 0 and lane == self._lane:
                 return cursor
-            records = self._log.read(self._lane, cursor.base, records_max=limits.PAGE_RECORDS_MAX).records
+            records = self._log.read(lane, cursor.base, records_max=limits.PAGE_RECORDS_MAX).records
             records_left -= max(1, len(records))
-            stretch = Stretch(cursor, records, subscription_filter, self._stepped_over)
-            self._meet(sought, stretch, present, dead)
-            if stretch.end > cursor.sequence:
+            stretch = Stretch(cursor, records, subscription_filter, self._stepped_over_in(lane))
+            self._meet(sought, lane, stretch, present, dead)
+            if stretch.seal is not None:
+                if lane == self._lane:
+                    break  # the lane was delivered to its seal
+                lane, cursor = place_behind(stretch.seal, self._lane)
+            elif stretch.end > cursor.sequence:
                 cursor = stretch.cursor_at(stretch.end)
-                continue
-            following = self._expired_up_to(cursor.base, records)
-            # A record is late here, or cannot be read, and may hold a key that is sought.
-            if stretch.stop is not None or following is None:
-                return None
-            letter = self._letter(cursor.sequence, min(following.sequence, end), present)
-            sought.parked_by_id |= {} if letter is None else {letter.id: letter}
-            sought.may_have_expired = True
-            cursor = self._cursor_at(following.sequence, following.sequence)
+            else:
+                following = self._expired_up_to(lane, cursor.base, records)
+                # A record is late here, or cannot be read, and may hold a key that is sought.
+                if stretch.stop is not None or following is None:
+                    return None
+                last = min(following.sequence, end)
+                sought.has_expired(self._letter(lane, cursor.sequence, last, present))
+                cursor = self._cursor_at(following.sequence, following.sequence)
         return until
 
+    def _stepped_over_in(self, lane: Lane) -> SteppedOver:
+        """Return what is stepped over in the lane, or in one above it."""
+        if lane not in self._stepped_over:
+            assert self._state_of is not None, "whoever takes over a lane of a tree reads those above it"
+            state = self._state_of(replace(self._key, lane=lane))
+            self._stepped_over[lane] = SteppedOver(state, lanes=self._lanes)
+        return self._stepped_over[lane]
+
     def _meet(
-        self, sought: "_Sought", stretch: Stretch, present: Collection[str], dead: Collection[bytes]
+        self,
+        sought: SoughtKeys,
+        lane: Lane,
+        stretch: Stretch,
+        present: Collection[str],
+        dead: Collection[bytes],
     ) -> None:
-        """Take up the sought keys of which the first event stands in a stretch."""
+        """Take up the sought keys of which the first event stands in a stretch, of the lane or of one above it."""
         for index, event in enumerate(stretch.events):
-            place = stretch.place(index)
+            place = self._named(lane, stretch.place(index))
             if place.sequence >= self._cursor.sequence:
                 return
+            if lane != self._lane and not self._holds(event.key):
+                continue
             for name in (key_parking_id(event.key), event_parking_id(place.sequence)):
                 if name not in present and sought.meets(name, dead):
                     sought.parked_by_id[name] = self._waits(name, event.key, place)
+
+    def _named(self, lane: Lane, place: Place) -> Place:
+        """Return a place with its lane, if that is one above."""
+        return place if lane == self._lane else replace(place, lane=lane)
+
+    def _holds(self, key: str) -> bool:
+        """Tell if a key of a lane above goes on in this one."""
+        return lane_of(key, self._lane.origin, self._lanes, self._lane.generation) == self._lane
 
     def from_the_first_that_waits(self) -> Inherited | None:
         """Go back to the first event that waits, before which everything was handled. None if that is not here yet.
@@ -286,6 +329,8 @@ class _Heir:
         have been handed out, and nothing tells which.
         """
         low = self._low
+        if low.lane is not None:
+            return None  # it stands in the log of a lane above, to which this one's cursor cannot go back
         tail = self._log.tail(self._lane, before=low.base)
         chain = tail.chain if tail.sequence == low.base else UNKNOWN_CHAIN
         back = self._back(replace(self._cursor_at(low.base, low.sequence), chain=chain))
@@ -295,11 +340,11 @@ class _Heir:
         if records and records[0].sequence == low.base:
             # All before it was handled, so it makes no difference if that has expired.
             return Inherited(back, {})
-        following = self._expired_up_to(low.base, records)
+        following = self._expired_up_to(self._lane, low.base, records)
         if following is None:
             return None if chain == UNKNOWN_CHAIN else Inherited(back, {})
         next_sequence, end = following.sequence, self._cursor.sequence
-        letter = self._letter(low.sequence, min(next_sequence, end), ())
+        letter = self._letter(self._lane, low.sequence, min(next_sequence, end), ())
         parked = {} if letter is None else {letter.id: letter}
         if next_sequence > self._cursor.base:
             return Inherited(self._cursor, parked)
@@ -311,12 +356,12 @@ class _Heir:
         """Return a cursor at a place from which the log is read without knowing the chain."""
         return replace(START, sequence=sequence, base=base, chain=UNKNOWN_CHAIN)
 
-    def _expired_up_to(self, base: SequenceNumber, records: Iterable[Record]) -> Record | None:
+    def _expired_up_to(self, lane: Lane, base: SequenceNumber, records: Iterable[Record]) -> Record | None:
         """Return the first record after those that expired from `base` on. None if they did not, or may still come."""
         following = next((record for record in records if record.sequence > base), None)
         if following is None:
             return None
-        return following if has_expired(self._log, self._lane, base, following, self._kept_part) else None
+        return following if has_expired(self._log, lane, base, following, self._kept_part) else None
 
     def _waits(self, name: str, key: str, place: Place) -> Parked:
         """Make a key that is not here anew, from its first event in the log on."""
@@ -333,7 +378,7 @@ class _Heir:
 
     def _behind(self, place: Place) -> Rest:
         """Return the rest of a key after a place: its events in the log from there on."""
-        return self._marked(Rest(place.base, SequenceNumber(place.sequence + 1)))
+        return self._marked(Rest(place.base, SequenceNumber(place.sequence + 1), lane=place.lane))
 
     def _marked(self, rest: Rest) -> Rest:
         """Return a rest of which those events are replays that a replay under way had marked."""
@@ -344,55 +389,7 @@ class _Heir:
         """Tell if an event was marked by a replay that is under way. Marks of one that has ended are not known."""
         return self._cursor.replay_from <= sequence < self._cursor.replay_until
 
-    def _letter(self, start: SequenceNumber, end: SequenceNumber, present: Collection[str]) -> Parked | None:
+    def _letter(self, lane: Lane, start: int, end: int, present: Collection[str]) -> Parked | None:
         """Make a dead letter that stands for expired records. None if each of their events is already parked alone."""
-        candidates = (
-            (sequence, event_parking_id(SequenceNumber(sequence))) for sequence in range(start, end)
-        )
-        free = next((candidate for candidate in candidates if candidate[1] not in present), None)
-        if free is None:
-            return None
-        place, written_ms = Place(SequenceNumber(free[0]), SequenceNumber(free[0])), self._cursor.written_ms
-        failure = Failure(EXPIRED, f"of events {start} to {end - 1}", "", _GONE, 0, 0, written_ms, written_ms)
-        return Parked(free[1], "", ParkedState.DEAD, (place,), 0, failure, version=self._cursor.version)
-
-
-@dataclass
-class _Sought:
-    """The keys that are named and not here, by their digests; dead ones by the beginning of theirs."""
-
-    retrying: set[bytes] = field(repr=False)
-    dead: set[bytes] = field(repr=False)
-    parked_by_id: dict[str, Parked] = field(default_factory=dict, repr=False)
-    may_have_expired: bool = False
-
-    @property
-    def is_over(self) -> bool:
-        """Tell if no key is sought any more."""
-        return not (self.retrying or self.dead)
-
-    def meets(self, name: str, dead: Collection[bytes]) -> bool:
-        """Tell if an id is sought and was not found before. It counts as found from now on."""
-        if name in self.parked_by_id:
-            return False
-        digest = digest_of_id(name)
-        beginning = digest[: len(next(iter(dead), b""))]
-        if digest not in self.retrying and beginning not in dead:
-            return False
-        self.retrying.discard(digest)
-        self.dead.discard(beginning)
-        return True
-
-
-def _last_alone(parked_keys: Iterable[Parked]) -> frozenset[str]:
-    """Return, for each key with events that are parked alone, the id of the last of these."""
-    alone = sorted(
-        (parked for parked in parked_keys if is_alone(parked.id)), key=lambda parked: parked.first.sequence
-    )
-    return frozenset({parked.key: parked.id for parked in alone}.values())
-
-
-def _due(parked: Parked, now_ms: int) -> Parked:
-    """Return another Region's key as this Region's own. Its timer is in the other Region, so it is due at once."""
-    due_ms = now_ms if parked.state is ParkedState.RETRYING else 0
-    return replace(parked, due_ms=due_ms, attempting=False)
+        made = letter(start, end, present, cursor=self._cursor)
+        return made and replace(made, waiting=(self._named(lane, made.first),))

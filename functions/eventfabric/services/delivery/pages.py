@@ -5,7 +5,16 @@ from dataclasses import dataclass, replace
 
 from eventfabric import limits
 from eventfabric.errors import LogError
-from eventfabric.model import CircuitState, Cursor, Doorbell, Parked, RaceLost, SequenceNumber, next_count
+from eventfabric.model import (
+    CircuitState,
+    Cursor,
+    Doorbell,
+    Parked,
+    RaceLost,
+    Record,
+    SequenceNumber,
+    next_count,
+)
 from eventfabric.ports import Page
 from eventfabric.services.delivery.at_most_once import run_at_most_once
 from eventfabric.services.delivery.context import VisitContext
@@ -132,7 +141,7 @@ class Pages:
 
     def _may_pass(self, stretch: Stretch, page: Page) -> bool:
         """Tell if a stretch holds nothing wanted and the log goes on, so that its end need not be committed yet."""
-        goes_on = (stretch.cut or page.more) and not (stretch.hole or stretch.stop)
+        goes_on = (stretch.cut or page.more) and not (stretch.hole or stretch.stop or stretch.seal)
         return goes_on and not stretch.events and not self._visit.careful
 
     def _save_passed(self) -> RaceLost | None:
@@ -192,6 +201,8 @@ class Pages:
     def _behind(self, stretch: Stretch, page: Page) -> LaneResult | RaceLost | NextPage:
         """Decide how to go on after a stretch whose events are done."""
         visit = self._visit
+        if stretch.seal is not None and not stretch.cut:
+            return self._at_seal(stretch.seal)
         if stretch.hole or (not page.records and self._doorbell.tail > visit.cursor.sequence):
             passed = pass_skipped(self._context, visit) or pass_expired(self._context, visit, page.records)
             if isinstance(passed, Passed):
@@ -205,6 +216,18 @@ class Pages:
         if stretch.cut or page.more:
             return NextPage(self._rest(stretch, page))
         return self._end(LaneOutcome.DELIVERED)
+
+    def _at_seal(self, seal: Record) -> LaneResult | RaceLost:
+        """Have the lane's children begin, and ring them. What is parked is theirs from then on."""
+        from eventfabric.services.delivery.seals import pass_seal, ring_children  # few lanes are ever split
+
+        lost = pass_seal(self._context, self._visit, seal)
+        if lost is not None:
+            return lost
+        result = ring_children(self._context, self._visit.key)
+        if self._visit.probes:
+            self._context.breaker.give_back_probe()
+        return result
 
     def _ring_after_hole(self) -> None:
         """Have the lane rung in a moment, if nobody may ring for the record that is missing because nobody wants it.

@@ -2,21 +2,26 @@
 
 import sys
 from bisect import bisect_right
-from collections.abc import Collection, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import Final
 
 from eventfabric import limits
 from eventfabric.errors import DivergenceError, LogError
 from eventfabric.model import (
+    START,
     BatchId,
     Cursor,
     Event,
     HybridTime,
+    Lane,
+    LaneState,
     Place,
     Record,
+    Region,
     SequenceNumber,
     SubscriptionFilter,
+    lane_of,
     sequences_from,
     to_ms,
 )
@@ -25,11 +30,67 @@ from eventfabric.wire.payload_codec import measured, unpack, unpack_measured
 _FOREVER: Final = SequenceNumber(sys.maxsize)
 
 
+class SteppedOver:
+    """Copies of batches that a lane's readers step over, because the others are delivered.
+
+    A first copy is known by its batch's id. The noted copy may have been cut in two, and each part is decided about by
+    itself: then the events of the first copy are stepped over whose keys are in lanes of parts that win.
+    """
+
+    def __init__(
+        self, state: LaneState | None = None, *, alone: Region | None = None, lanes: int = 1
+    ) -> None:
+        """`alone`: the only Region whose decisions count; None: all. `lanes`: lanes with which the stream began."""
+        self.first: set[BatchId] = set()
+        self.noted: set[tuple[BatchId, Lane, Lane]] = set()
+        """Noted copies: their batches, their lanes, and those of the first copies."""
+        self._parts: dict[BatchId, list[Lane]] = {}
+        self._lanes = lanes
+        for batch_id, part in state.parts_won_by(alone) if state else ():
+            if part is None:
+                self.first.add(batch_id)
+            else:
+                self._parts.setdefault(batch_id, []).append(part)
+
+    def add_noted(self, records: Iterable[Record]) -> None:
+        """Step over noted copies, too."""
+        self.noted |= {
+            (record.batch_id, record.lane, record.note.lane) for record in records if record.note is not None
+        }
+
+    def has(self, record: Record) -> bool:
+        """Tell if all of a record is stepped over."""
+        if record.batch_id in self.first:
+            return True
+        note = record.note
+        return note is not None and (record.batch_id, record.lane, note.lane) in self.noted
+
+    def has_parts(self, record: Record) -> bool:
+        """Tell if events of a record may be stepped over, by their keys."""
+        return record.batch_id in self._parts
+
+    def takes(self, record: Record, key: str) -> bool:
+        """Tell if a record's events of a key are stepped over."""
+        return any(
+            lane_of(key, part.origin, self._lanes, part.generation) == part
+            for part in self._parts.get(record.batch_id, ())
+        )
+
+    def in_lane(self, state: LaneState, alone: Region | None) -> "SteppedOver":
+        """Return what is stepped over in another lane, by its state. Noted copies go on to be kept here."""
+        other = SteppedOver(state, alone=alone, lanes=self._lanes)
+        other.noted = self.noted
+        return other
+
+
+_NOTHING: Final = SteppedOver()
+
+
 class Stretch:
     """The unbroken, verified records of a page and their wanted events, with the events' places in the log.
 
     `hole`: the page has a record beyond the unbroken run. `stop`: the error because of which the run cannot go past
-    `end`.
+    `end`. `seal`: the record right after `end` that ends the lane.
 
     A stretch is all `replay` or all new, has a limited number of `noted` records, and its events fit into memory. With
     `cut`, more may stand after its end.
@@ -40,11 +101,11 @@ class Stretch:
         cursor: Cursor,
         records: Sequence[Record],
         subscription_filter: SubscriptionFilter,
-        stepped_over: Collection[BatchId] = (),
+        stepped_over: SteppedOver = _NOTHING,
         *,
         memory_bytes: int = limits.RECORD_MEMORY_BYTES_MAX,
     ) -> None:
-        """`stepped_over`: batches whose events are delivered in another lane.
+        """`stepped_over`: copies of batches that are delivered in another lane.
 
         `memory_bytes`: once the events take so much, no further record is unpacked. The last one may exceed it.
         """
@@ -58,6 +119,7 @@ class Stretch:
         self._spare: dict[SequenceNumber, Event] = {}
         self.late = False
         self.hole = False
+        self.seal: Record | None = None
         self.stop: LogError | None = None
         self.end: SequenceNumber = cursor.sequence
         self.replay = cursor.is_replay
@@ -80,7 +142,7 @@ class Stretch:
         self,
         records: Sequence[Record],
         subscription_filter: SubscriptionFilter,
-        stepped_over: Collection[BatchId],
+        stepped_over: SteppedOver,
     ) -> None:
         """Take in records for as long as each continues the one before it, and there is room. LogError."""
         cursor = self.start
@@ -98,13 +160,17 @@ class Stretch:
                     record.lane, record.sequence, "does not extend the chain verified before it"
                 )
                 break
+            # Before any filter: it holds nothing that is wanted, and must not be passed like that.
+            if record.is_seal:
+                self.seal = record
+                break
             # A record without a wanted event is verified, but need not be unpacked.
             if subscription_filter.may_want(record):
                 if self._memory_left <= 0 or (record.note is not None and not self._add_noted(record)):
                     self.cut = True
                     break
-                if record.batch_id not in stepped_over:
-                    self._take(record, subscription_filter)
+                if not stepped_over.has(record):
+                    self._take(record, subscription_filter, stepped_over)
             self.records.append(record)
             expected, chain = record.tail.sequence, record.chain
             self.end = max(expected, cursor.sequence)
@@ -117,19 +183,24 @@ class Stretch:
         self.noted.append(record)
         return True
 
-    def _take(self, record: Record, subscription_filter: SubscriptionFilter) -> None:
+    def _take(
+        self, record: Record, subscription_filter: SubscriptionFilter, stepped_over: SteppedOver
+    ) -> None:
         """Add the wanted events of a record, without those before the start or after the end of a replay."""
         events, memory_bytes = unpack_measured(record)
         base = record.sequence
         skipped = max(0, self.start.sequence - base)
         end = min(len(events), self._until - base)
-        if subscription_filter.wants_all and not skipped and end == len(events):
+        is_cut = stepped_over.has_parts(record)
+        if subscription_filter.wants_all and not skipped and end == len(events) and not is_cut:
             self.events += events
             self.sequences += sequences_from(base, len(events))
             self.keys += [event.key for event in events]
             self._memory_left -= memory_bytes
             return
         wanted = subscription_filter.wanted(events, skipped, end)
+        if is_cut:
+            wanted = [index for index in wanted if not stepped_over.takes(record, events[index].key)]
         taken = [events[index] for index in wanted]
         self.events += taken
         self.sequences += [SequenceNumber(base + index) for index in wanted]
@@ -230,3 +301,11 @@ def _end_of_marks(cursor: Cursor) -> SequenceNumber:
     if cursor.is_replay:
         return cursor.replay_until
     return cursor.replay_from if cursor.sequence < cursor.replay_from else _FOREVER
+
+
+def place_behind(seal: Record, lane: Lane) -> tuple[Lane, Cursor]:
+    """Return where a key of a lane goes on behind a seal above it: the lane there, and a cursor at its beginning."""
+    assert seal.lane.generation < lane.generation, "behind a seal, keys go on in the children of its lane"
+    tail = seal.tail
+    behind = replace(START, sequence=tail.sequence, base=tail.sequence, chain=tail.chain)
+    return lane.above(seal.lane.generation + 1), behind

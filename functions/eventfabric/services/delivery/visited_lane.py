@@ -23,12 +23,12 @@ from typing import TYPE_CHECKING
 from eventfabric import limits
 from eventfabric.errors import PortError, StateRefusedError
 from eventfabric.model import (
-    BatchId,
     Committed,
     Cursor,
     Decided,
     Decision,
     Doorbell,
+    LaneChange,
     LaneKey,
     LaneState,
     Note,
@@ -54,6 +54,7 @@ from eventfabric.services.delivery.publishing_commits import (
     publish_before,
 )
 from eventfabric.services.delivery.retry import Failed
+from eventfabric.services.delivery.stretch import SteppedOver
 from eventfabric.telemetry import Metric
 from eventfabric.wire.published import Effect, published_of, writes_of
 
@@ -69,7 +70,7 @@ class VisitedLane:
         self.key = key
         self.deadline_ms = deadline_ms
         self.cursor = state.cursor(context.region)
-        self.stepped_over = set(state.won_by(context.decides_alone))
+        self.stepped_over = SteppedOver(state, alone=context.decides_alone, lanes=context.subscription.lanes)
         self.parking = Parking(
             key,
             state,
@@ -165,7 +166,7 @@ class VisitedLane:
             refused = publish_before(context, self.key, self.cursor, published, self.deadline_ms)
             if refused is not None:
                 return refused
-        outcome = _commit_patiently(
+        outcome = commit_patiently(
             context,
             self.key,
             self.cursor,
@@ -194,7 +195,7 @@ class VisitedLane:
         outcome = self.commit(self.cursor, decided=decided) if decided else None
         if outcome is not None:
             return only_race(outcome)
-        self.stepped_over |= elsewhere
+        self.stepped_over.add_noted(elsewhere)
         if decided:
             self._context.telemetry.add(Metric.COPIES_SETTLED, len(decided))
         return None
@@ -224,9 +225,13 @@ class VisitedLane:
         outcome = self._context.ledger.commit(self.key, self.cursor, self.cursor)
         if not isinstance(outcome, Committed):
             return only_race(outcome)
-        self.cursor = outcome.cursor
-        self.parking.take_over_cursor(outcome.cursor)
+        self.stands_at(outcome.cursor)
         return None
+
+    def stands_at(self, cursor: Cursor) -> None:
+        """Take over the cursor of a commit that changed none of the lane's parked keys."""
+        self.cursor = cursor
+        self.parking.take_over_cursor(cursor)
 
     def _ring_timers(self, changes: Sequence[ParkedChange]) -> None:
         """Have the lane rung when a key is due. Before the commit: a timer too many is harmless, one too few is not."""
@@ -242,15 +247,16 @@ class VisitedLane:
             _ring_later_patiently(self._context, bell, delay_seconds, deadline_ms=self.deadline_ms)
 
 
-def _commit_patiently(
+def commit_patiently(
     context: VisitContext,
     key: LaneKey,
     read: Cursor,
     moved: Cursor,
     *,
-    parked: Sequence[ParkedChange],
-    writes: Sequence[Write],
-    decided: Sequence[Decided],
+    parked: Sequence[ParkedChange] = (),
+    writes: Sequence[Write] = (),
+    decided: Sequence[Decided] = (),
+    beside: Sequence[LaneChange] = (),
     deadline_ms: int,
 ) -> Committed | RaceLost | WriteRefused | SameItemTwice:
     """Commit, and try again for a while if the ledger, or a row of the handler's, is busy or gives no reply.
@@ -265,7 +271,14 @@ def _commit_patiently(
         busy: WriteRefused | PortError
         try:
             outcome = context.ledger.commit(
-                key, read, moved, parked=parked, writes=writes, decided=decided, token=token
+                key,
+                read,
+                moved,
+                parked=parked,
+                writes=writes,
+                decided=decided,
+                beside=beside,
+                token=token,
             )
             assert not isinstance(outcome, Occupied), "a commit without records meets none"
             if not (isinstance(outcome, WriteRefused) and outcome.is_busy):
@@ -302,23 +315,27 @@ def _ring_later_patiently(
 
 def settle_notes(
     context: VisitContext, key: LaneKey, noted: Sequence[Record]
-) -> tuple[list[Decided], set[BatchId]]:
-    """Return the new decisions, and the batches that are delivered elsewhere. Two reads for each undecided batch."""
-    alone, decided, elsewhere = context.decides_alone, list[Decided](), set[BatchId]()
+) -> tuple[list[Decided], list[Record]]:
+    """Return the new decisions, and the records that are delivered elsewhere. Two reads for each undecided batch.
+
+    In a lane that was split off, a decision is about the part of the batch that stands there.
+    """
+    alone, decided, elsewhere = context.decides_alone, list[Decided](), list[Record]()
     for record in noted:
         assert record.note is not None, "only records with a note are settled"
         first_key = replace(key, lane=record.note.lane)
         state = context.ledger.state(first_key, glance=True)
-        noted_wins = record.batch_id in state.won_by(alone)
+        part = None if record.lane.is_root else record.lane
+        noted_wins = (record.batch_id, part) in state.parts_won_by(alone)
         # A decision stands, even if the first copy arrives later: the noted one may be handled by then.
-        if not state.is_decided(record.batch_id, alone):
+        if not state.is_decided(record.batch_id, alone, part):
             noted_wins = not _is_here(context, record.note, record)
-            decision = Decision(context.region, record.batch_id, noted_wins=noted_wins)
+            decision = Decision(context.region, record.batch_id, noted_wins=noted_wins, part=part)
             # The decision must outlive both copies: the other one may still arrive.
             keep_seconds = (context.subscription.retention_seconds or 0) + limits.DECISION_KEPT_SECONDS
             decided.append(Decided(first_key, decision, context.clock.now_ms() // 1000 + keep_seconds))
         if not noted_wins:
-            elsewhere.add(record.batch_id)
+            elsewhere.append(record)
     return decided, elsewhere
 
 
@@ -326,4 +343,11 @@ def _is_here(context: VisitContext, note: Note, record: Record) -> bool:
     """Tell if this Region has the first copy: at the noted sequence or nowhere, since its put was tried at no other."""
     end = SequenceNumber(note.sequence + 1)
     first = context.log.read(note.lane, note.sequence, records_max=1, before=end).first
-    return first is not None and first.sequence == note.sequence and first.is_copy_of(record)
+    return first is not None and first.sequence == note.sequence and is_copy(first, record)
+
+
+def is_copy(first: Record, noted: Record) -> bool:
+    """Tell if a record is the first copy of a noted one's batch, which may have been cut in two on its way."""
+    if first.lane.is_root and noted.lane.is_root:
+        return first.is_copy_of(noted)
+    return not first.is_seal and first.batch_id == noted.batch_id

@@ -1,6 +1,7 @@
 """Worth: tell for which records of a stream the queue of a subscription is rung.
 
 a record that may hold a wanted event     always
+a seal, which ends a lane                 always: whatever anybody wants goes on behind it
 any, if it holds producers back           always: what is granted to them moves with the cursor
 any other, appended here a moment ago     no: the cursor may stay behind it, and nothing waits
 ... at each 4,096th event of the lane     yes, so that the next wanted event has little to read before it
@@ -41,7 +42,7 @@ class Worth:
         return [
             change
             for change in changes
-            if self._filter.may_want(change) or not self._may_wait(change, standing)
+            if change.is_seal or self._filter.may_want(change) or not self._may_wait(change, standing)
         ]
 
     def _may_wait(self, change: RecordNews, standing: Callable[[], Standing | None]) -> bool:

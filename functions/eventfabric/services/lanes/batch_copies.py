@@ -24,8 +24,9 @@ class BatchCopies:
             return ""
         # This is the noted copy: the decision stands beside the state of the lane that the note names.
         state = self._state_of(record.note.lane)
-        decided = state.is_decided(record.batch_id, self._alone)
-        noted_wins = record.batch_id in state.won_by(self._alone)
+        part = None if record.lane.is_root else record.lane
+        decided = state.is_decided(record.batch_id, self._alone, part)
+        noted_wins = (record.batch_id, part) in state.parts_won_by(self._alone)
         return f"{record.note.lane}@{record.note.sequence}" if decided and not noted_wins else ""
 
     def _state_of(self, lane: Lane) -> LaneState:

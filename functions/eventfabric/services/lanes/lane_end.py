@@ -17,6 +17,7 @@ from eventfabric import limits
 from eventfabric.errors import UncertainTailError
 from eventfabric.model import (
     EMPTY_TAIL,
+    UNKNOWN_CHAIN,
     Lane,
     Recent,
     Record,
@@ -105,6 +106,14 @@ def tail_to_begin_at(log: Log, lane: Lane, *, now_ms: int, start: Tail = EMPTY_T
     return tail_from(log, lane, start) if has_hole else end.tail
 
 
+def tail_before_seal(log: Log, lane: Lane, end: Tail) -> Tail:
+    """Return the tail of what stands before the seal behind which a lane ends. One read."""
+    sequence = SequenceNumber(end.sequence - 1)
+    tail = log.tail(lane, before=sequence)
+    # What led up to the seal may have expired; in a child, it may be the parent's seal.
+    return tail if tail.sequence == sequence else Tail(sequence, UNKNOWN_CHAIN, end.time)
+
+
 def _fits(log: Log, newer: Record, older: Record, now_ms: int, start: Tail) -> bool:
     """Tell if two records of a lane continue each other, and also the lane before them."""
     if not _continues(newer, older, now_ms):
@@ -119,7 +128,8 @@ def _continues(newer: Record, older: Record, now_ms: int) -> bool:
     # Records expire in no order, so those between the two may be gone. That explains no item far away: a lane
     # that was quiet for so long has a place.
     is_near = 0 < newer.sequence - older.tail.sequence <= limits.FAR_EVENTS
-    expires = is_near and newer.expires_at is not None
+    # A seal never expires itself, and those before it may all the same.
+    expires = is_near and (newer if not newer.is_seal else older).expires_at is not None
     return expires and (older.expires_at is None or may_have_expired(older, now_ms))
 
 
@@ -173,6 +183,7 @@ def _oldest(oldest: Record | None, beyond: list[SequenceNumber], before: Tail, p
     is_first = oldest.sequence == before.sequence and oldest.extends(before.chain)
     # No lane comes so far without a place: that is noted while the lane is quiet, before one record is left.
     is_near = oldest.sequence - before.sequence <= limits.FAR_EVENTS
-    if is_first or (oldest.sequence > before.sequence and oldest.expires_at is not None and is_near):
+    may_follow_expired = oldest.expires_at is not None or oldest.is_seal
+    if is_first or (oldest.sequence > before.sequence and may_follow_expired and is_near):
         return LaneEnd(oldest.tail, oldest, tuple(sorted(beyond)), place)
     return LaneEnd(before, None, tuple(sorted([*beyond, oldest.sequence])), place)

@@ -48,7 +48,7 @@ from eventfabric.model import (
     lane_index,
 )
 from eventfabric.ports import Clock, Doorbells, Entropy, Ledger, Log
-from eventfabric.services.delivery.stretch import Stretch
+from eventfabric.services.delivery.stretch import SteppedOver, Stretch
 from eventfabric.services.delivery.takeover import is_taken_over
 from eventfabric.services.lanes.batch_copies import BatchCopies
 from eventfabric.services.lanes.lane_end import tail_to_begin_at
@@ -353,12 +353,12 @@ class Replay:
         """Yield what a replay from this cursor on hands out, a page at a time. LogError if it cannot be read."""
         ledger, key = ledger_of(self._ledger, self.target, lane.origin), self._key(self.target, lane)
         alone = ledger.region if self._owners[lane.origin] is None else None
-        copies = BatchCopies(ledger, key, ledger.state(key), alone)
+        copies = BatchCopies(ledger, key, state := ledger.state(key), alone)
+        stepped_over = SteppedOver(state, alone=alone, lanes=self._stream.definition.lanes)
         while cursor.is_replaying:
             page = self._log.read(lane, cursor.base, records_max=limits.PAGE_RECORDS_MAX)
-            stepped_over = {record.batch_id for record in page.records if copies.where(record)}
-            stretch = Stretch(cursor, page.records, self._filter, stepped_over)
-            yield stretch
+            stepped_over.add_noted(filter(copies.where, page.records))
+            yield (stretch := Stretch(cursor, page.records, self._filter, stepped_over))
             if stretch.stop is not None:
                 raise stretch.stop
             if stretch.end == cursor.sequence:

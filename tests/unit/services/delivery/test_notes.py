@@ -51,7 +51,8 @@ def first_copy(fabric: SubscribedStream) -> None:
 def settled(fabric: SubscribedStream, *records: Record) -> tuple[list[Decided], set[BatchId]]:
     """Settle notes like a visit to the noted lane, which then writes the decisions."""
     context = fabric.deliverer()._context
-    decided, elsewhere = settle_notes(context, fabric.key_of(NOTED_LANE), records)
+    decided, stepped_over = settle_notes(context, fabric.key_of(NOTED_LANE), records)
+    elsewhere = {record.batch_id for record in stepped_over}
     if decided:
         state = fabric.ledger.state(fabric.key_of(NOTED_LANE)).cursor(fabric.region)
         done = fabric.ledger.commit(fabric.key_of(NOTED_LANE), state, state, decided=decided)

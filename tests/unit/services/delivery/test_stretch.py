@@ -9,7 +9,6 @@ from eventfabric.errors import DivergenceError, UndecodableRecordError
 from eventfabric.model import (
     EVERYTHING,
     START,
-    BatchId,
     Cursor,
     Note,
     Place,
@@ -19,7 +18,7 @@ from eventfabric.model import (
     chain_of,
     to_ms,
 )
-from eventfabric.services.delivery.stretch import Stretch
+from eventfabric.services.delivery.stretch import SteppedOver, Stretch
 from tests.support.memory_fabric import AWAY, LANE, event, lane
 from tests.support.messages import TextWith
 from tests.support.subscribed_stream import SubscribedStream
@@ -198,5 +197,7 @@ class TestNoted:
 
     def test_of_a_batch_that_is_delivered_elsewhere_no_event_is_taken(self) -> None:
         records = page()
-        stretch = Stretch(START, records, EVERYTHING, {BatchId(records[1].batch_id)})
+        stepped_over = SteppedOver()
+        stepped_over.first.add(records[1].batch_id)
+        stretch = Stretch(START, records, EVERYTHING, stepped_over)
         assert (ids(stretch), stretch.end) == (["e0", "e1", "e2", "e6", "e7", "e8"], 9)
