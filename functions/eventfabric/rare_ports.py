@@ -69,3 +69,7 @@ class Credits(Protocol):
     def grant(self, key: LaneKey, grant: SequenceNumber) -> SequenceNumber:
         """Grant producers of a lane to append up to there, unless more is granted. Return what is granted then."""
         ...
+
+    def forget(self, stream: StreamName, subscription: SubscriptionName, origin: Region, *, part: int) -> int:
+        """Delete what this Region granted in a part of an origin's lanes. Return the number of items that it was."""
+        ...

@@ -86,3 +86,20 @@ def test_attributes_of_later_versions_are_left_alone(backend: Backend) -> None:
     stored = backend.get(LEDGER_TABLE, credit_key(key(5), HOME))
     assert stored is not None
     assert stored["later"] == {"S": "x"}
+
+
+def test_what_is_forgotten_is_all_of_a_part_and_nothing_else(backend: Backend) -> None:
+    for index in (0, 64, 1024):
+        grant(backend, index, 10)
+    of_others = [
+        LaneKey(ORDERS, SubscriptionName("billing"), key(0).lane),
+        LaneKey(ORDERS, BILLING, Lane(HOME, Generation(0), LaneIndex(0))),
+    ]
+    for other in of_others:
+        backend.credits.grant(other, SequenceNumber(7))
+    backend.put(LEDGER_TABLE, {**credit_key(key(0), AWAY), "0": {"N": "5"}})
+    assert backend.credits.forget(ORDERS, BILLING, AWAY, part=0) == 2
+    assert backend.credits.forget(ORDERS, BILLING, AWAY, part=0) == 0
+    assert granted(backend, 1) == {1024: 10}
+    assert all(backend.get(LEDGER_TABLE, credit_key(other, HOME)) for other in of_others)
+    assert backend.get(LEDGER_TABLE, credit_key(key(0), AWAY)), "another Region's"

@@ -9,7 +9,7 @@ from eventfabric.aws.clients import item_in_the_way, named_failures
 from eventfabric.model import LaneKey, Region, SequenceNumber, StreamName, SubscriptionName
 from eventfabric.model.credit import Grants
 from eventfabric.wire import credit_item
-from eventfabric.wire.keys import Item, credits_of
+from eventfabric.wire.keys import Item, credits_of, credits_prefix
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb.client import DynamoDBClient
@@ -48,3 +48,18 @@ class AwsCredits:
             except ClientError as error:
                 return credit_item.grant_in(key, item_in_the_way(error) or {})
         return grant
+
+    def forget(self, stream: StreamName, subscription: SubscriptionName, origin: Region, *, part: int) -> int:
+        """See rare_ports.Credits. One Query, and a DeleteItem for each slice that it finds."""
+        table, partition = self._table_of(stream), credits_of(stream, subscription, origin, part)
+        with named_failures("forget credits"):
+            answer = self._client.query(
+                TableName=table,
+                KeyConditionExpression="pk = :pk AND begins_with(sk, :own)",
+                ExpressionAttributeValues={":pk": partition, ":own": {"S": credits_prefix(self._region)}},
+                ProjectionExpression="pk, sk",
+                ConsistentRead=True,
+            )
+            for item in answer["Items"]:
+                self._client.delete_item(TableName=table, Key=item)
+        return len(answer["Items"])

@@ -24,7 +24,8 @@ won       table `<fabric>-ledger`; written by whoever comes to a record with a n
           the cursor's, sk `<region>/won/<batch id in hex>`, with `/<lane>` added if the noted copy stands in a lane
           that was split off: then the decision is about what that lane holds of the batch.
 credit    table `<fabric>-ledger`; written by a Region's deliver function, attribute by attribute: `<lane index modulo
-          CREDIT_SLICE_LANES>` is the sequence up to which producers may append to that lane; kept.
+          CREDIT_SLICE_LANES>` is the sequence up to which producers may append to that lane; kept until the
+          subscription is retired.
           pk `<stream>/<subscription>/credits/<origin>/<part of the lanes>`, sk `<region>/<slice of the lanes>`.
 circuit   table `<fabric>-ledger`; written when a breaker changes it, or by whoever pauses; kept.
           pk `<stream>/<subscription>`, sk `<region>/circuit`.
@@ -200,6 +201,11 @@ def credit_key(key: LaneKey, region: Region) -> Item:
     lane = key.lane
     partition = credits_of(key.stream, key.subscription, lane.origin, credit_part(lane))
     return {PK: partition, SK: {"S": f"{region}/{lane.index // CREDIT_SLICE_LANES}"}}
+
+
+def credits_prefix(region: Region) -> str:
+    """Return the beginning of the sort keys of what one Region grants."""
+    return f"{region}/"
 
 
 def marks_of(stream: StreamName, origin: Region) -> dict[str, Any]:

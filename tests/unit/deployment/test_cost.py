@@ -181,3 +181,30 @@ class TestASteadyLoad:
             for rate in (0.01, 0.1, 1.0, 10.0, 100.0, 1_000.0, 10_000.0)
         ]
         assert months == sorted(months)
+
+
+def grants(load: Load, **settings: str) -> float:
+    """Return how many grants are written for a million events, of lanes that are equally busy."""
+    gated = topology(subscription="backpressure = {}", stream="lanes = 64", **settings)
+    lines = predict(gated, gated.streams["orders"], load).lines
+    return sum(line.count for line in lines if line.what.endswith("grants written"))
+
+
+def test_a_busy_lane_is_granted_more_four_times_in_the_seconds_of_its_window() -> None:
+    busy = Load.steady(6_400.0, 400.0, lanes=64)
+    assert grants(busy) == pytest.approx(64 * 4 / 10 * 1_000_000 / 6_400)
+    assert grants(busy, regions='"us-east-1", "eu-west-1"') == pytest.approx(2 * grants(busy))
+
+
+def test_a_quiet_lane_is_granted_more_for_each_quarter_of_what_it_may_always_be_behind() -> None:
+    assert grants(Load.steady(1.0, 400.0, lanes=64)) == pytest.approx(1_000_000 / 4)
+
+
+def test_no_more_grants_are_written_than_there_are_commits() -> None:
+    load = Load(1.0, 400.0, events_per_record=100.0, records_per_run=2.0)
+    assert grants(load) == pytest.approx(5_000)
+
+
+def test_a_subscription_that_holds_nobody_back_writes_no_grants() -> None:
+    free = topology(stream="lanes = 64")
+    assert not any("grants" in line.what for line in predict(free, free.streams["orders"], ALONE).lines)

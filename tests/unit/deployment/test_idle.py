@@ -40,6 +40,14 @@ def test_a_pass_reads_marks_tails_standings_and_states() -> None:
     )
 
 
+@pytest.mark.parametrize(("lanes", "units"), [(64, 0.5), (512, 1), (1024, 1.5)])
+def test_a_pass_reads_what_a_subscription_grants_its_producers(lanes: int, units: float) -> None:
+    free = topology(stream=f"lanes = {lanes}")
+    gated = topology(stream=f"lanes = {lanes}", subscription="backpressure = {}")
+    works = [pass_work(own, own.streams["orders"], "us-east-1") for own in (free, gated)]
+    assert works[1].reads - works[0].reads == pytest.approx(units)
+
+
 def test_the_time_of_a_pass_is_that_of_its_reads() -> None:
     assert PassWork(reads=200, far_reads=10).seconds == pytest.approx(1.0 + 0.8)
 

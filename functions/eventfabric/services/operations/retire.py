@@ -2,7 +2,7 @@
 
     look        what is left for it, Region by Region and lane by lane
     drain       declared `draining`: what was published before is still delivered, and waited for
-    end         declared `retired`: nothing is delivered any more; whoever takes the name begins anew
+    end         declared `retired`: nobody is delivered to or held back any more; whoever takes the name begins anew
 
 Each step may be repeated: what is declared stays, in the lane of its Region.
 """
@@ -36,6 +36,7 @@ from eventfabric.services.operations.parked_keys import parked_keys
 from eventfabric.services.operations.survey import LaneStanding, ring_again, survey
 from eventfabric.stream_topology import StreamTopology, SubscriptionTopology
 from eventfabric.topology import Topology
+from eventfabric.wire.keys import credit_parts
 
 WAIT_SECONDS = 5.0
 """Time between two looks at what is left, while a subscription drains."""
@@ -233,8 +234,12 @@ class Retirement:
         done: list[Region] = []
         for region in self.regions:
             try:
-                if self._facts(self._declaration(region)) is None:
+                declaration = self._declaration(region)
+                facts = self._facts(declaration)
+                if declaration is None or facts is None:
                     continue
+                if state is State.RETIRED and facts.state in of:
+                    self._forget_credits(region, declaration, facts)
                 deployer = Deployer(self.topology, region, self.ports.at(region), self.by, self.request_id)
                 declared = deployer.declare_state(
                     self.stream, self.name, state, of=of, incarnation=self.incarnation, highest=self.highest
@@ -242,12 +247,25 @@ class Retirement:
             except EventFabricError as error:  # what is declared elsewhere stays, and this can be repeated
                 self.unanswered[region] = str(error)
                 continue
-            facts = None if declared is None else declared.declaration.subscriptions.get(self.name)
-            if facts is not None and facts.state is state:
+            stands = None if declared is None else declared.declaration.subscriptions.get(self.name)
+            if stands is not None and stands.state is state:
                 done.append(region)
             elif state is State.RETIRED:
                 self.unanswered[region] = "it was deployed again meanwhile"
         return done
+
+    def _forget_credits(self, region: Region, declaration: Declaration, facts: SubscriptionFacts) -> None:
+        """Delete what a Region's functions granted to producers. PortError.
+
+        Before it is declared that it is retired, so that a failure can be made up for. A function that still runs may
+        grant something once more, to which nobody pays attention any more.
+        """
+        stream = declared_stream(self.stream.fabric, declaration)
+        name = SubscriptionName(declared_subscription(stream.fabric, stream.definition, facts).state_name)
+        credits = self.ports.at(region).credits
+        for origin in self.regions:
+            for part in credit_parts(stream.definition.lanes):
+                credits.forget(StreamName(stream.name), name, origin, part=part)
 
 
 def _declared(stream: StreamTopology, ports: Ports) -> Catalogue:

@@ -42,7 +42,7 @@ from eventfabric.model import (
     Write,
     WriteRefused,
 )
-from eventfabric.model.backfill import Backfill, SliceProgress, SliceStart
+from eventfabric.model.backfill import Backfill, SliceProgress
 from eventfabric.model.credit import Grants
 from eventfabric.model.pass_progress import PassProgress
 from eventfabric.ports import (
@@ -178,7 +178,7 @@ class Faults:
         return _Backfills(backfills, self)
 
     def credits(self, credits: Credits) -> Credits:
-        """Wrap credits: credits.granted, .grant."""
+        """Wrap credits: credits.granted, .grant, .forget."""
         return _Credits(credits, self)
 
     def handler(self, handler: Handler) -> Handler:
@@ -369,13 +369,8 @@ class _Backfills:
     def slice(self, backfill_id: str, lane: Lane, start: SequenceNumber) -> SliceProgress | None:
         return self._faults.call("backfills.slice", lambda: self._backfills.slice(backfill_id, lane, start))
 
-    def slices(
-        self, backfill_id: str, *, after: SliceStart | None, count: int, **options: Any
-    ) -> tuple[list[SliceProgress], bool]:
-        return self._faults.call(
-            "backfills.slices",
-            lambda: self._backfills.slices(backfill_id, after=after, count=count, **options),
-        )
+    def slices(self, backfill_id: str, **options: Any) -> tuple[list[SliceProgress], bool]:
+        return self._faults.call("backfills.slices", lambda: self._backfills.slices(backfill_id, **options))
 
 
 class _Credits:
@@ -387,6 +382,9 @@ class _Credits:
 
     def grant(self, key: LaneKey, grant: SequenceNumber) -> SequenceNumber:
         return self._faults.call("credits.grant", lambda: self._credits.grant(key, grant))
+
+    def forget(self, *lanes: Any, part: int) -> int:
+        return self._faults.call("credits.forget", lambda: self._credits.forget(*lanes, part=part))
 
 
 class _Handler:

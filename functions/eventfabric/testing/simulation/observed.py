@@ -84,6 +84,10 @@ class HeardCredits:
         """See rare_ports.Credits."""
         return self._inner.grant(key, grant)
 
+    def forget(self, stream: StreamName, subscription: SubscriptionName, origin: Region, *, part: int) -> int:
+        """See rare_ports.Credits."""
+        return self._inner.forget(stream, subscription, origin, part=part)
+
 
 class ObservedHandler:
     """A ports.Handler that notes which events were handed out, and the outcome."""

@@ -5,14 +5,14 @@ from dataclasses import replace
 import pytest
 
 from eventfabric.errors import DrainError, SettingError, UndecodableRecordError, UnknownNameError
-from eventfabric.model import DeclarationLane, Region, StreamName
+from eventfabric.model import DeclarationLane, LaneKey, Region, SequenceNumber, StreamName, SubscriptionName
 from eventfabric.model.catalogue import State, SubscriptionFacts
 from eventfabric.ports import Ports
 from eventfabric.sdk.operations import Operations
 from eventfabric.services.catalogue.deployment import Deployer, declare_all
 from eventfabric.services.catalogue.lane import newest
 from eventfabric.services.operations.retire import WAIT_SECONDS, RegionLeft, Retirement
-from eventfabric.testing.memory.faults import Fault, Faults
+from eventfabric.testing.memory.faults import Fault, Faults, nth
 from eventfabric.topology import Topology
 from tests.support.failing_handlers import FEW, Failing, fabric_of
 from tests.support.later_declarations import append_content
@@ -243,3 +243,45 @@ def test_a_spoilt_declaration_of_another_stream_is_in_nobodys_way() -> None:
     for name in (SUBSCRIPTION, "nobody"):  # which may be there
         with pytest.raises(UndecodableRecordError):
             Retirement.of(fabric.topology, name, fabric.ports(HOME), by="me")
+
+
+class TestCredits:
+    """Grants to producers, which a subscription that held them back leaves."""
+
+    KEY = LaneKey(StreamName(STREAM), SubscriptionName(SUBSCRIPTION), lane(0))
+
+    def granted(self, fabric: SubscribedStream, region: Region, name: str = SUBSCRIPTION) -> bool:
+        credits = fabric.ports(region).credits
+        return bool(credits.granted(StreamName(STREAM), SubscriptionName(name), HOME, part=0).get(region))
+
+    def with_grants(self) -> SubscribedStream:
+        """Return a fabric in both of whose Regions something was granted, also for another incarnation."""
+        fabric = with_events()
+        for region in (HOME, AWAY):
+            for key in (self.KEY, replace(self.KEY, subscription=SubscriptionName(f"{SUBSCRIPTION}#2"))):
+                fabric.ports(region).credits.grant(key, SequenceNumber(16))
+        return fabric
+
+    def test_are_deleted_in_each_region_and_those_of_no_other_incarnation(self) -> None:
+        fabric = self.with_grants()
+        assert retirement(fabric).end() == [HOME, AWAY]
+        for region in (HOME, AWAY):
+            assert not self.granted(fabric, region)
+            assert self.granted(fabric, region, f"{SUBSCRIPTION}#2")
+
+    def test_stay_while_it_is_only_looked_at(self) -> None:
+        fabric = self.with_grants()
+        retirement(fabric).look()
+        assert self.granted(fabric, HOME)
+
+    def test_that_cannot_be_deleted_leave_it_as_it_is_until_it_is_done_again(self) -> None:
+        fabric = self.with_grants()
+        faults = Faults(nth(1, Fault.THROTTLED, name="credits.forget"))
+        here = fabric.ports(HOME)
+        ports = replace(here, at=lambda region: faults.ports(fabric.ports(region)))
+        first = retirement(fabric, ports)
+        assert first.end() == [AWAY]
+        assert list(first.unanswered) == [HOME]
+        assert facts(fabric, HOME).state is State.ACTIVE
+        assert retirement(fabric).end() == [HOME]
+        assert not self.granted(fabric, HOME)

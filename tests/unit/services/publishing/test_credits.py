@@ -70,6 +70,9 @@ class Gated:
     def grant(self, key: LaneKey, grant: SequenceNumber) -> SequenceNumber:
         raise AssertionError("a producer grants nothing")
 
+    def forget(self, stream: StreamName, subscription: SubscriptionName, origin: Region, *, part: int) -> int:
+        raise AssertionError("a producer deletes no grants")
+
     def grants(self, grant: int, gate: Gate = BILLING, index: int = 0, region: str = HOME) -> None:
         key = LaneKey(StreamName(STREAM), gate.subscription, lane(index))
         self.fabric.cloud.credits(region).grant(key, SequenceNumber(grant))

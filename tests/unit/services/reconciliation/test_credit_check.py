@@ -240,6 +240,13 @@ class TestARing:
         passes(fabric, after_seconds=PASS_SECONDS)
         assert not fabric.queue
 
+    def test_is_for_a_lane_that_was_gated_once_is_gated_again_and_has_gone_on_meanwhile(self) -> None:
+        fabric = moved_to_its_end()
+        put_cursor(fabric, credit=None)
+        passes(fabric)
+        fabric.deliver_all()
+        assert slot(fabric) == fabric.log.tail(LANE).sequence + EVENTS_MIN
+
     def test_comes_again_for_as_long_as_the_lane_is_short(self) -> None:
         fabric = moved_to_its_end()
         for _ in range(2):
