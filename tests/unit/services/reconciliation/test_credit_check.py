@@ -8,7 +8,7 @@ import pytest
 from eventfabric import limits
 from eventfabric.definition.sections import Backpressure
 from eventfabric.errors import LastingError
-from eventfabric.model import Circuit, CircuitState
+from eventfabric.model import Circuit, CircuitState, LaneKey, SequenceNumber, SubscriptionName
 from eventfabric.model.credit import is_low
 from eventfabric.services.delivery.breaker import CircuitBreaker
 from eventfabric.services.reconciliation.reconcile import PassOrder, Reconciler
@@ -16,6 +16,7 @@ from eventfabric.telemetry import Metric
 from eventfabric.testing.memory.faults import Fault, Faults, SimulatedCrash, nth
 from tests.support.failing_handlers import Failing, fabric_of
 from tests.support.granted import account, slot
+from tests.support.handovers import hand_over
 from tests.support.memory_fabric import AWAY, HOME, LANE, STREAM, event, lane
 from tests.support.reconciliations import put_cursor
 from tests.support.subscribed_stream import LANE_KEY, SUBSCRIPTION, SubscribedStream
@@ -319,3 +320,27 @@ def test_a_lane_whose_consumer_stands_still_is_short_and_others_are_not() -> Non
     put(fabric, 2, name="g", index=1)
     passes(fabric, after_seconds=60)
     assert short(fabric) == (1, 60)
+
+
+def test_a_handover_makes_another_region_look_and_count() -> None:
+    fabric = idle()
+    fill(fabric)
+    fabric.cloud.replicate()
+    away = fabric.in_region(AWAY)
+    hand_over(away)
+    fabric.cloud.replicate()
+    assert passes(fabric).count("credits.granted") == 0
+    assert passes(away).count("credits.granted") >= 1
+    assert short(away)[0] == 1
+
+
+def test_of_two_gates_the_one_that_binds_is_told_and_the_lane_counts_once() -> None:
+    audit = '[subscriptions.audit]\nstream = "orders"\nhandler = "subscribers.audit:note"\nbackpressure = {}'
+    fabric = idle(others=audit)
+    key = LaneKey(LANE_KEY.stream, SubscriptionName("audit"), LANE)
+    fabric.ports().credits.grant(key, SequenceNumber(40))
+    assert passes(fabric, after_seconds=60).count("credits.granted") == 2
+    gauges = fabric.telemetry.gauges
+    assert gauges[Metric.CREDIT_SHORT, STREAM] == 1
+    assert gauges[Metric.CREDIT_SHORT_SECONDS, "audit"] >= 60
+    assert gauges[Metric.CREDIT_SHORT_SECONDS, SUBSCRIPTION] == 0
