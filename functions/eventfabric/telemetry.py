@@ -103,6 +103,8 @@ class Metric(StrEnum):
     FINDINGS_REPAIRED = "FindingsRepaired"
     """Findings that reconciliation repaired. Unit: Count."""
 
+    CONCURRENCY_LIMIT = "ConcurrencyLimit"
+    """Events that a function attempts at the same time, with `concurrency = "auto"`. Unit: Count."""
     OLDEST_UNDELIVERED = "OldestUndelivered"
     """Delay of a subscription: age of the oldest event that no cursor has passed, whether it can be delivered or not,
     by the clock of the Region that looks. Events of parked keys do not count. Unit: Seconds.

@@ -27,10 +27,15 @@ def bare(annotation: object) -> object:
 
 
 def _unless_none(annotation: object) -> object:
-    if get_origin(annotation) in (UnionType, Union):
-        (some,) = (kind for kind in get_args(annotation) if kind is not NoneType)
-        return some
-    return annotation
+    kinds = alternatives(annotation)
+    return kinds[0] if len(kinds) == 1 else annotation
+
+
+def alternatives(annotation: object) -> Sequence[object]:
+    """List the annotations of a union, without None. Empty if it is none."""
+    if get_origin(annotation) not in (UnionType, Union):
+        return ()
+    return [kind for kind in get_args(annotation) if kind is not NoneType]
 
 
 def choices_of(kind: object) -> Sequence[object]:

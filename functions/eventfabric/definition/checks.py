@@ -223,6 +223,15 @@ def _subscription(facts: Facts, name: str) -> Iterator[BrokenRule]:
     yield from _on_late(facts, name)
     yield from _on_expired(facts, name, stream)
     yield from _backoff(facts, name)
+    yield from _concurrency(facts, name)
+
+
+def _concurrency(facts: Facts, name: str) -> Iterator[BrokenRule]:
+    most = facts.given("subscriptions", name, "concurrency_max")
+    is_auto = facts.text("subscriptions", name, "concurrency") == "auto"
+    if most is not None and not is_auto and not facts.is_wrong("subscriptions", name, "concurrency"):
+        allowed = 'no such key without concurrency = "auto", whose bound it is'
+        yield BrokenRule(("subscriptions", name, "concurrency_max"), str(most), allowed)
 
 
 def _subscription_name(name: str) -> Iterator[BrokenRule]:

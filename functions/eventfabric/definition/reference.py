@@ -5,14 +5,14 @@ It reads no definition. `python -m eventfabric.definition.reference SCHEMA PAGE`
 
 import json
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import MISSING, dataclass, fields, is_dataclass
 from pathlib import Path
 from typing import Any, Final, get_args, get_origin, get_type_hints
 
 from annotated_types import Interval, Len
 
-from eventfabric.definition.annotations import KeyPath, bare, choices_of, marks_of
+from eventfabric.definition.annotations import KeyPath, alternatives, bare, choices_of, marks_of
 from eventfabric.definition.backpressure_checks import SECONDS_MIN_ELSEWHERE
 from eventfabric.definition.functions import FunctionSettings, Pollers, Vpc
 from eventfabric.definition.marks import Doc, FromKey, Listed, Pattern, PowersOfTwo
@@ -106,6 +106,8 @@ def tables_with(path: KeyPath) -> list[str]:
 def allowed(annotation: object) -> str:
     """Describe in words the values that an annotation allows."""
     kind, marks = bare(annotation), marks_of(annotation)
+    if kinds := alternatives(kind):
+        return " or ".join(map(allowed, kinds))
     if described := _allowed_by(marks, kind):
         return described
     if kind in _PLAIN:
@@ -210,7 +212,8 @@ def _tidy(node: object, choices: Mapping[str, Mapping[str, object]]) -> object:
     if not isinstance(node.get("title"), dict):
         node.pop("title", None)
     if "anyOf" in node:
-        node = {**_unless_null(node.pop("anyOf")), **node}
+        some = [choice for choice in node.pop("anyOf") if choice != {"type": "null"}]
+        node = {**some[0], **node} if len(some) == 1 else {"anyOf": some, **node}
     if _is_default_described(node):
         del node["default"]
     if "patternProperties" in node:
@@ -224,11 +227,6 @@ def _written_out(node: Mapping[str, object], choices: Mapping[str, Mapping[str, 
     if name not in choices:
         return dict(node)
     return {**choices[name], **{key: value for key, value in node.items() if key != "$ref"}}
-
-
-def _unless_null(choices: Iterable[dict[str, object]]) -> dict[str, object]:
-    (some,) = (choice for choice in choices if choice != {"type": "null"})
-    return some
 
 
 def _is_default_described(node: Mapping[str, object]) -> bool:

@@ -28,9 +28,11 @@ from eventfabric.definition.marks import (
     TopicArn,
 )
 from eventfabric.definition.sections import (
+    Attempts,
     Backpressure,
     Breaker,
     Compatibility,
+    Concurrency,
     Retry,
     Schemas,
     Slo,
@@ -283,12 +285,13 @@ class Subscription(Table):
         Contact | None, Doc("Whom to ask about the subscription, such as a team's channel.", default="nobody")
     ] = None
     concurrency: Annotated[
-        Annotated[int, Interval(ge=1, le=64)],
+        Concurrency,
         Doc(
             "Number of keys whose events a function attempts at the same time, in one lane or several. Events of the "
-            "same key are never attempted at the same time."
+            'same key are never attempted at the same time. "auto": as many as do not slow each other down.'
         ),
     ] = 1
+    concurrency_max: Annotated[Attempts, Doc('Bound of `concurrency = "auto"`.')] = 16
     start: Annotated[
         BeginsAt,
         Doc(
@@ -345,6 +348,11 @@ class Subscription(Table):
             "How far producers may be ahead of the subscription, in each lane.", default="as far as they get"
         ),
     ] = None
+
+    @property
+    def attempts_max(self) -> int:
+        """Most attempts at the same time in one function."""
+        return self.concurrency_max if self.concurrency == "auto" else self.concurrency
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

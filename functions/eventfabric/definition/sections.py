@@ -9,6 +9,8 @@ from annotated_types import Interval
 from eventfabric.definition.marks import Date, Doc, EventType, Note, Reference, Table
 
 Schemas: TypeAlias = Literal["optional", "required"]
+Attempts: TypeAlias = Annotated[int, Interval(ge=1, le=64)]
+Concurrency: TypeAlias = Attempts | Literal["auto"]
 
 
 class Compatibility(StrEnum):

@@ -11,7 +11,7 @@ from typing import Any, Literal, NamedTuple, get_args, get_origin, get_type_hint
 
 from annotated_types import Interval, Len, Predicate
 
-from eventfabric.definition.annotations import KeyPath, bare, choices_of, marks_of
+from eventfabric.definition.annotations import KeyPath, alternatives, bare, choices_of, marks_of
 from eventfabric.definition.marks import Doc, FromKey, Listed, Pattern, PowersOfTwo
 from eventfabric.definition.schema import Definition
 
@@ -46,6 +46,7 @@ class _Validation:
 
     def value(self, annotation: object, value: Any, path: KeyPath) -> Any:
         """Return the value as the schema holds it. After a fault, what is returned has no meaning."""
+        annotation = _kind_for(annotation, value)
         kind: Any = bare(annotation)
         if not _is_of(kind, value) or not all(_allows(mark, value) for mark in marks_of(annotation)):
             self.faulty.append(FaultyKey(path, KeyFault.WRONG))
@@ -80,6 +81,12 @@ class _Validation:
             self.value(name_kind, name, (*path, name, "[key]"))
             named[name] = self.value(kind, table, (*path, name))
         return named
+
+
+def _kind_for(annotation: object, value: object) -> object:
+    """Return the annotation, or of several kinds the one of which the value is."""
+    kinds = alternatives(bare(annotation))
+    return next((kind for kind in kinds if _is_of(bare(kind), value)), annotation)
 
 
 @cache

@@ -139,8 +139,13 @@ class _Page:
             )
             oldest = self._search(Metric.OLDEST_UNDELIVERED, "Maximum", region)
             yield self._graph(f"Oldest undelivered event in {region} (s)", oldest)
-            used = self._search(Metric.LATENCY_BUDGET_USED, "Maximum", region)
-            yield self._graph(f"Latency budget used in {region} (%)", used)
+            definitions = [own.definition for own in self.topology.subscriptions_in(region)]
+            if any(definition.slo for definition in definitions):
+                used = self._search(Metric.LATENCY_BUDGET_USED, "Maximum", region)
+                yield self._graph(f"Latency budget used in {region} (%)", used)
+            if any(definition.concurrency == "auto" for definition in definitions):
+                limit = self._search(Metric.CONCURRENCY_LIMIT, "Average", region)
+                yield self._graph(f"Attempts at the same time, by the functions, in {region}", limit)
             handled = self._search(Metric.EVENTS_HANDLED, "Sum", region)
             yield self._graph(f"Events handled in {region}", handled)
         for region in self.topology.regions:

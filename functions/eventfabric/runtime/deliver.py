@@ -95,11 +95,16 @@ def _deliver_all(runtime: Runtime, lanes: list[_Rung], deadline_ms: int, context
                 handles = [message.receipt_handle for message in messages]
                 runtime.ports.doorbells.answer(runtime.own.name, handles)
 
+    limiter = runtime.deliverers[0].limiter
+    if limiter is not None:
+        limiter.divide(len(runs))
     calls = [partial(run, lanes) for lanes in runs.values()]
     if len(calls) == 1:
         calls[0]()
     elif calls:
         runtime.lanes_side_by_side(calls)
+    if limiter is not None:
+        limiter.tell()
     return failed
 
 

@@ -33,6 +33,7 @@ from eventfabric.wire.service_errors import Meaning
 if TYPE_CHECKING:
     from eventfabric.sdk.publications import Publications
     from eventfabric.services.delivery.deliver import Deliverer
+    from eventfabric.services.delivery.limiter import Limiter
     from eventfabric.services.delivery.relay import Relay
     from eventfabric.services.publishing.targets import Targets
     from eventfabric.services.reconciliation.abandoned import AbandonedReader
@@ -43,7 +44,6 @@ _METRICS = {
     Meaning.MISSING: Metric.CALLS_MISSING,
     Meaning.QUOTA: Metric.CALLS_OVER_QUOTA,
 }
-
 
 LOAD_ONLY: Final = {"eventfabric": "load"}
 """Event of the deployment's trial (cdk/lookup/start.py). No queue, table or schedule sends one like it."""
@@ -78,6 +78,7 @@ class Runtime:
     """Standard output and error, to be restored if a handler left them closed."""
     schemas: Path | None = None
     """Folder of the schemas of event types; there need be none."""
+    _relays: "dict[str, Relay]" = field(default_factory=dict, init=False, repr=False, compare=False)
 
     def flush(self) -> None:
         """Hand on the metrics of an invocation. Its work is done by now, and must not fail because of them."""
@@ -168,18 +169,16 @@ class Runtime:
         return AbandonedReader(self.region, self.ports, self.side_by_side_of(pass_bounds.PASS_THREADS))
 
     @cached_property
-    def _relays(self) -> "dict[str, Relay]":
-        return {}
-
-    @cached_property
     def deliverers(self) -> "Sequence[Deliverer]":
         """Deliverers of this function's subscription, one for each lane that it delivers at the same time.
 
-        What a deliverer remembers (the circuit's state, which keys failed, how long attempts take) is its own, as if
-        each ran in an instance of the function: no lane waits for another to look at it.
+        What each remembers (the circuit's state, which keys failed) is its own: no lane waits for another to look.
         """
+        from eventfabric.services.delivery.deliver import limiter_of
+
+        limiter = limiter_of(self.own, self.ports.clock, self.telemetry)
         handler = self.observe(self._handler)
-        return [self._deliverer(handler) for _ in range(self._lanes_at_once)]
+        return [self._deliverer(handler, limiter) for _ in range(self._lanes_at_once)]
 
     @cached_property
     def lanes_side_by_side(self) -> SideBySide:
@@ -193,8 +192,8 @@ class Runtime:
 
     @cached_property
     def concurrency(self) -> int:
-        """Attempts at the same time, of all lanes together."""
-        return self.own.definition.concurrency
+        """Most attempts at the same time, of all lanes together."""
+        return self.own.definition.attempts_max
 
     @property
     def own(self) -> SubscriptionTopology:
@@ -208,15 +207,15 @@ class Runtime:
 
     @cached_property
     def _lanes_at_once(self) -> int:
-        one_by_one = self._side_by_side is one_after_another
-        return 1 if one_by_one else min(self.concurrency, limits.DOORBELL_BATCH_MAX)
+        return (
+            1 if self._side_by_side is one_after_another else min(self.concurrency, limits.DOORBELL_BATCH_MAX)
+        )
 
     @cached_property
     def _memory_bytes(self) -> int:
         """Memory for the events of a page, for each lane that is delivered at the same time."""
-        function = self.topology.deliver_function(self.own.name, self.region)
-        share = limits.EVENTS_MEMORY_SHARE * function.memory_megabytes * 1024**2
-        return int(share) // self._lanes_at_once
+        megabytes = self.topology.deliver_function(self.own.name, self.region).memory_megabytes
+        return int(limits.EVENTS_MEMORY_SHARE * megabytes * 1024**2) // self._lanes_at_once
 
     @cached_property
     def _target(self) -> Callable[..., Any]:
@@ -305,7 +304,7 @@ class Runtime:
             credits_of=partial(gating.of, region=self.region),
         )
 
-    def _deliverer(self, handler: Handler) -> "Deliverer":
+    def _deliverer(self, handler: Handler, limiter: "Limiter | None") -> "Deliverer":
         # Other functions deliver nothing, and each import is paid for at their cold start.
         from eventfabric.services.delivery.deliver import Deliverer
 
@@ -320,6 +319,7 @@ class Runtime:
             memory_bytes=self._memory_bytes,
             targets=self._targets,
             backpressure=self.own.definition.backpressure,
+            limiter=limiter,
         )
 
 

@@ -151,6 +151,18 @@ QUORUM = STREAM + 'durability = "quorum"\n'
         (FABRIC + STREAM + "lanes = 48", "streams.orders.lanes", "48", LANES),
         (FABRIC + STREAM + "lanes = 8192", "streams.orders.lanes", "8192", LANES),
         (
+            FABRIC + STREAM + SUBSCRIPTION + 'concurrency = "most"',
+            "subscriptions.billing.concurrency",
+            '"most"',
+            ["whole number", "from 1 to 64", '"auto"'],
+        ),
+        (
+            FABRIC + STREAM + SUBSCRIPTION + "concurrency_max = 8",
+            "subscriptions.billing.concurrency_max",
+            "8",
+            ["no such key", "auto"],
+        ),
+        (
             FABRIC + STREAM + SUBSCRIPTION + "concurrency = 65",
             "subscriptions.billing.concurrency",
             "65",

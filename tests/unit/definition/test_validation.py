@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from pydantic import TypeAdapter, ValidationError
 
 from eventfabric import limits
-from eventfabric.definition.annotations import bare, marks_of
+from eventfabric.definition.annotations import alternatives, bare, marks_of
 from eventfabric.definition.marks import (
     Listed,
     Name,
@@ -75,6 +75,8 @@ def right(annotation: object) -> st.SearchStrategy[Any]:
         return named.map(lambda tables: {name: with_name(name, table) for name, table in tables.items()})
     if get_origin(kind) is tuple:
         return size.flatmap(lambda n: st.lists(value(get_args(kind)[0]), min_size=n, max_size=2))
+    if kinds := alternatives(kind):
+        return st.one_of(*map(right, kinds))
     if get_origin(kind) is Literal:
         return st.sampled_from(get_args(kind))
     if isinstance(kind, type) and issubclass(kind, Enum):
@@ -134,6 +136,9 @@ def with_name(name: str, table: object) -> object:
     return {**table, "name": name} if isinstance(table, dict) else table
 
 
+ALTERNATIVES = [("constrained-int",), ("literal['auto']",)]
+
+
 def pydantics_faults(error: ValidationError) -> Iterator[FaultyKey]:
     details = error.errors(include_url=False, include_context=False, include_input=False)
     paths = {detail["loc"] for detail in details}
@@ -143,6 +148,8 @@ def pydantics_faults(error: ValidationError) -> Iterator[FaultyKey]:
         # pydantic counts a list's items without the wrong ones, and then calls the list too short as well.
         if detail["type"] == "too_short" and any(other[: len(path)] == path != other for other in paths):
             continue
+        # Of a key with alternatives, pydantic says of each why it is not that one.
+        path = path[:-1] if path[-1:] in ALTERNATIVES else path
         yield FaultyKey(path, kinds.get(detail["type"], KeyFault.WRONG))
 
 

@@ -20,6 +20,7 @@ from eventfabric.wire.published import Published, Target
 if TYPE_CHECKING:
     from eventfabric.services.delivery.begin import Beginnings
     from eventfabric.services.delivery.granting import Granting
+    from eventfabric.services.delivery.limiter import Limiter
     from eventfabric.services.delivery.target_streams import TargetStreams, TargetWrites
 
 
@@ -90,6 +91,8 @@ class VisitContext:
     """Streams that the handler may publish into; None: it publishes nothing."""
     granting: "Granting | None" = None
     """Grants to producers; None: the subscription does not hold them back."""
+    limiter: "Limiter | None" = None
+    """Limiter of attempts at the same time; None: their number is fixed."""
     handed_out: dict[LaneKey, HandedOut] = field(default_factory=dict)
     """Memory of what other Regions' lanes have handed out, by the lane whose old events asked for it; see late.py."""
 

@@ -31,7 +31,7 @@ from eventfabric.model import (
     SubscriptionFilter,
     SubscriptionName,
 )
-from eventfabric.ports import Handler, Log, Page, Ports
+from eventfabric.ports import Clock, Handler, Log, Page, Ports
 from eventfabric.services.delivery.begin import Beginning, Beginnings, has_begun
 from eventfabric.services.delivery.breaker import CircuitBreaker
 from eventfabric.services.delivery.context import VisitContext
@@ -50,6 +50,7 @@ from eventfabric.telemetry import Metric, Telemetry
 if TYPE_CHECKING:
     from eventfabric.definition.sections import Backpressure
     from eventfabric.services.delivery.granting import Granting
+    from eventfabric.services.delivery.limiter import Limiter
     from eventfabric.services.delivery.target_streams import TargetStreams
 
 
@@ -96,6 +97,7 @@ class Deliverer:
         memory_bytes: int = limits.RECORD_MEMORY_BYTES_MAX,
         targets: "TargetStreams | None" = None,
         backpressure: "Backpressure | None" = None,
+        limiter: "Limiter | None" = None,
     ) -> None:
         """Assemble it of the ports of its Region.
 
@@ -109,13 +111,17 @@ class Deliverer:
             side_by_side: makes reads, and attempts of different keys, at the same time.
             targets: streams that the handler may publish into.
             backpressure: how far producers may be ahead; None: they are not held back.
+            limiter: of attempts at the same time; None: as many as the subscription says.
             memory_bytes: memory for the events of a page; one record more may be in memory.
         """
         log, ledger, clock = ports.log_of(stream), ports.ledger, ports.clock
         standings = Standings.of(subscription, ports)
         breaker = CircuitBreaker(subscription, stream, ports=ports, telemetry=telemetry, standings=standings)
+        policy = RetryPolicy(subscription.definition, entropy=ports.entropy, code_version=code_version)
         name = SubscriptionName(subscription.state_name)
         by_itself = targets is not None and not subscription.definition.guarantee.transactional
+        pace = PublishingPace(clock) if by_itself else Pace(clock)
+        self.limiter = limiter
         self.subscription = subscription
         self._region = ledger.region
         self._log = log
@@ -135,16 +141,17 @@ class Deliverer:
             log=log,
             ledger=ledger,
             doorbells=ports.doorbells,
-            handler=handler,
-            policy=RetryPolicy(subscription.definition, entropy=ports.entropy, code_version=code_version),
+            handler=handler if limiter is None else limiter.watched(handler, policy.is_permanent),
+            policy=policy,
             breaker=breaker,
             beginnings=self._beginnings,
-            pace=PublishingPace(clock) if by_itself else Pace(clock),
+            pace=pace if limiter is None else limiter.paced(pace),
             clock=clock,
             telemetry=telemetry,
             side_by_side=side_by_side,
             targets=targets,
             granting=None if backpressure is None else _granting(name, backpressure, ports, log, telemetry),
+            limiter=limiter,
         )
 
     def deliver(
@@ -364,3 +371,12 @@ def _granting(
     from eventfabric.services.delivery.granting import Granting  # few subscriptions hold producers back
 
     return Granting(name, settings, credits=ports.credits, log=log, clock=ports.clock, telemetry=telemetry)
+
+
+def limiter_of(subscription: SubscriptionTopology, clock: Clock, telemetry: Telemetry) -> "Limiter | None":
+    """Return a limiter for a function of a subscription that wants one; None for all others, which import none."""
+    if subscription.definition.concurrency != "auto":
+        return None
+    from eventfabric.services.delivery.limiter import Limiter
+
+    return Limiter(subscription.definition.concurrency_max, clock=clock, telemetry=telemetry)

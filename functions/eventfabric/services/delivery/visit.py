@@ -72,8 +72,14 @@ class Visit(VisitedLane):
         self.lateness = Lateness(context, key, deadline_ms=deadline_ms)
         self.refuses_late = context.subscription.definition.on_late == "dead_letter"
         self.transactional = context.subscription.definition.guarantee.transactional
-        self.concurrency = concurrency or context.subscription.definition.concurrency
+        self._concurrency = concurrency or context.subscription.definition.attempts_max
         self._opened = False
+
+    @property
+    def concurrency(self) -> int:
+        """Number of attempts at the same time, as of now."""
+        limiter = self._context.limiter
+        return self._concurrency if limiter is None else limiter.share
 
     def _attempted_before(self) -> SequenceNumber | None:
         """Return the event of whose attempt, under the former guarantee, no outcome is known; None if there is none."""
@@ -194,6 +200,7 @@ class Visit(VisitedLane):
         # would be several. A late event may go to a function of its own.
         if self.concurrency == 1 or self.batch_events_max > 1 or self.careful or self.probes or stretch.late:
             return {}
+        limiter, side_by_side = self._context.limiter, self._context.side_by_side
         return attempt_ahead(
             {
                 index: self._context.policy.parking_id(stretch.keys[index], stretch.place(index))
@@ -205,7 +212,7 @@ class Visit(VisitedLane):
                 tries=tries,
                 replay=stretch.replay,
             ),
-            self._context.side_by_side,
+            side_by_side if limiter is None else partial(limiter.run, side_by_side=side_by_side),
             on_failure=on_failure,
         )
 
