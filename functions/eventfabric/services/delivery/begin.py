@@ -28,7 +28,9 @@ from eventfabric.model import (
     Standing,
     StreamName,
     SubscriptionName,
+    Tail,
     next_time,
+    tail_behind,
     to_ms,
 )
 from eventfabric.ports import Clock, Ledger, Log
@@ -90,7 +92,7 @@ class Beginnings:
     def behind_seal(self, key: LaneKey, seal: Record) -> Cursor | None:
         """Return the place where a child begins if all events of its parent came before the start. None: not known."""
         start = self._start_time(Doorbell(key.stream, seal.lane, seal.tail.sequence))
-        return None if start is None else self._located(key, start)
+        return None if start is None else self._located(key, start, tail_behind(seal.tail))
 
     def _put(self, key: LaneKey, start: AtTime, *, epoch: int, ledger: Ledger) -> Beginning:
         """Put the lane's cursor at `start`, unless that is its first event, or is not known yet."""
@@ -101,16 +103,19 @@ class Beginnings:
         ledger.commit(key, START, replace(cursor, epoch=epoch, began=cursor.sequence))
         return Beginning.PUT
 
-    def _located(self, key: LaneKey, start: AtTime) -> Cursor | None:
-        """Find the place of a start in a lane. In one that was split, it is before the seal, which is to be passed."""
+    def _located(self, key: LaneKey, start: AtTime, first: Tail = EMPTY_TAIL) -> Cursor | None:
+        """Find the place of a start in a lane. In one that was split, it is before the seal, which is to be passed.
+
+        `first`: the tail with which the lane began.
+        """
         lane, now_ms = key.lane, self._clock.now_ms()
         kept_part = kept_in(
             lane, self._ledger.region, retention_seconds=self._subscription.retention_seconds, now_ms=now_ms
         )
-        end = tail_to_begin_at(self._log, lane, now_ms=now_ms)
+        end = tail_to_begin_at(self._log, lane, now_ms=now_ms, start=first)
         if end.is_sealed:
             end = tail_before_seal(self._log, lane, end)
-        return locate(self._log, lane, start, end=end, kept_part=kept_part)
+        return locate(self._log, lane, start, end=end, kept_part=kept_part, begins=first)
 
     def _start_time(self, doorbell: Doorbell) -> AtTime | None:
         """Return the time with which the lane begins; None if that is still to come, or nothing rang yet."""

@@ -1,12 +1,14 @@
 """Late: find events that come after a later event of their key, published in another Region, was handed out.
 
-Lanes of one index hold the same keys in every Region. The look-up is made only if an event is old when it is handed
-out. It reads all that the other Regions' lanes have handed out since, as this Region's ledger and log show it, however
-much that is, because nothing less can show that an event is not late. It remembers the place of each key's last event,
-and how far it came; so if a visit runs out of time, the next one of this process goes on from there.
+Lanes of one index hold the same keys in every Region; where some were split, all that may hold the same are looked at.
+The look-up is made only if an event is old when it is handed out. It reads all that the other Regions' lanes have
+handed out since, as this Region's ledger and log show it, however much that is, because nothing less can show that an
+event is not late. It remembers the place of each key's last event, and how far it came; so if a visit runs out of time,
+the next one of this process goes on from there.
 """
 
 from bisect import bisect_right
+from dataclasses import replace
 
 from eventfabric import limits
 from eventfabric.errors import LogError, UndecodableItemError, UndecodableRecordError
@@ -90,13 +92,11 @@ class Lateness:
         handed_out = self._context.handed_out.get(self._key)
         if handed_out is None or time < handed_out.since:
             handed_out = self._context.handed_out[self._key] = HandedOut(time)
-        return all(
-            self._look_at(Lane(origin, self._key.lane.generation, self._key.lane.index), handed_out)
-            for origin in self._origins
-        )
+        root = self._key.lane.root
+        return all(self._look_at(replace(root, origin=origin), handed_out) for origin in self._origins)
 
     def _look_at(self, lane: Lane, handed_out: HandedOut) -> bool:
-        """Look at one lane. If it cannot be read, go on without it."""
+        """Look at one lane, and at those below it. If it cannot be read, go on without it."""
         try:
             return self._look(lane, handed_out)
         except (LogError, UndecodableItemError):
@@ -107,8 +107,23 @@ class Lateness:
             return True
 
     def _look(self, lane: Lane, handed_out: HandedOut) -> bool:
-        """Look at what one lane handed out. Return False if there is no time left for all of it."""
-        log, end = self._context.log, self._end(lane)
+        """Look at what one lane and those below it handed out. Return False if there is no time left for all of it."""
+        end, is_past_seal = self._end(lane)
+        if not self._look_up_to(end, lane, handed_out):
+            return False
+        # That Region's lanes may be split otherwise than those of this lane's origin.
+        below = [child for child in lane.children if self._may_share_keys(child)] if is_past_seal else ()
+        return all(self._look_at(child, handed_out) for child in below)
+
+    def _may_share_keys(self, lane: Lane) -> bool:
+        """Tell if a lane of another origin may hold keys of this one, in its own tree above it or below it."""
+        own = replace(self._key.lane, origin=lane.origin)
+        generation = min(own.generation, lane.generation)
+        return own.above(generation) == lane.above(generation)
+
+    def _look_up_to(self, end: SequenceNumber, lane: Lane, handed_out: HandedOut) -> bool:
+        """Look at what one lane handed out, which ends there. Return False if there is no time left for all of it."""
+        log = self._context.log
         tail = log.tail(lane, before=end)  # items after `end` were not handed out, and may be anything
         # Most lanes end before that: one read of a header settles it.
         if tail == EMPTY_TAIL or tail.time <= handed_out.since:
@@ -143,8 +158,8 @@ class Lateness:
                 return (), False
             return page.records, page.more and bool(page.records)
 
-    def _end(self, lane: Lane) -> SequenceNumber:
-        """Return where the events end that a lane has handed out.
+    def _end(self, lane: Lane) -> tuple[SequenceNumber, bool]:
+        """Return where the events end that a lane has handed out, and if lanes below it may have handed out others.
 
         That is in this Region if every Region delivers for itself, else in the one that came furthest: perhaps a former
         owner that did not know yet of the handover.
@@ -152,9 +167,11 @@ class Lateness:
         subscription = self._context.subscription
         ledger = ledger_of(self._context.ledger, subscription, lane.origin)
         state = ledger.state(LaneKey(self._key.stream, self._key.subscription, lane), glance=True)
+        cursors = [*state.cursors.values()]
         if subscription.definition.deliver == "everywhere":
-            return state.cursor(ledger.region).sequence
-        return max((cursor.sequence for cursor in state.cursors.values()), default=EMPTY_TAIL.sequence)
+            cursors = [state.cursor(ledger.region)]
+        end = max((cursor.sequence for cursor in cursors), default=EMPTY_TAIL.sequence)
+        return end, any(cursor.past_seal is not None for cursor in cursors)
 
     def _note(self, record: Record, handed_out: HandedOut, end: SequenceNumber) -> None:
         """Remember the last event of each key in a record."""
