@@ -126,7 +126,7 @@ class LaneCredit:
         self._copied = SequenceNumber(0)
         self._came_again = False
         self.has_learnt = False
-        """True if more is granted than the stored account says, which is to be stored: it goes on from there."""
+        """True if the slot held more than the account, which is to be stored: it goes on from there."""
 
     def opened(self, cursor: Cursor, *, again: bool, patience: Patience) -> Cursor:
         """Return the cursor with an account whose grant is copied, if it is the first, or the doorbell came `again`.
@@ -175,20 +175,19 @@ class LaneCredit:
 
     def settled(self, cursor: Cursor, patience: Patience) -> Cursor:
         """Copy what is still owed at the end of a run. PortError: the doorbell must come again."""
-        return self._made_up(self._decided_anew(cursor), patience)
+        return self._made_up(cursor, patience)
 
-    def _decided_anew(self, cursor: Cursor) -> Cursor:
-        """Return the cursor with what a run that came again grants where nothing waits.
+    def anew(self, cursor: Cursor) -> Cursor | None:
+        """Return the cursor that is to be committed, since a run that came again grants more where nothing waits.
 
         Whoever moved the cursor there may have granted nothing: an operator, or a pass of reconciliation.
         """
-        account = cursor.credit
-        if account is None or not self._came_again or cursor.sequence < self._tail:
-            return cursor
-        granting = self._granting
+        account, granting = cursor.credit, self._granting
+        # A lane that never began (version 0) may begin elsewhere.
+        if account is None or not (self._came_again and cursor.version) or cursor.sequence < self._tail:
+            return None
         decided = account.decided(cursor.sequence, self._tail, granting.clock.now_ms(), granting.settings)
-        self.has_learnt |= decided.granted > account.granted
-        return replace(cursor, credit=decided)
+        return replace(cursor, credit=decided) if decided.granted > account.granted else None
 
     def _made_up(self, cursor: Cursor, patience: Patience | None) -> Cursor:
         account = cursor.credit

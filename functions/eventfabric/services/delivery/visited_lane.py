@@ -99,6 +99,10 @@ class VisitedLane:
         """
         if self.credit is None:
             return
+        if (anew := self.credit.anew(self.cursor)) is not None:
+            outcome = self._context.ledger.commit(self.key, self.cursor, anew)
+            # A race is lost to a run that decides by itself.
+            self.cursor = outcome.cursor if isinstance(outcome, Committed) else self.cursor
         self.cursor = self.credit.settled(self.cursor, self._context.patience(self.deadline_ms))
         # A lane that never began (version 0) may begin elsewhere. A race is lost to a run that learns it by itself.
         if self.credit.has_learnt and self.cursor.version:

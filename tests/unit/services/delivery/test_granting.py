@@ -167,6 +167,20 @@ class TestADoorbellThatComesAgain:
         assert fabric.deliverer().deliver(again, deadline_ms=INVOCATION_MS).outcome is LaneOutcome.DUPLICATE
         assert fabric.faults.count("credits.grant") == copied + 1
 
+    def test_more_is_granted_where_nothing_waits_and_committed_before_it_is_copied(self) -> None:
+        fabric = gated()
+        put(fabric, 40)
+        fabric.deliver()
+        put(fabric, account(fabric).granted - 40, name="f")
+        cursor, tail = fabric.cursor(), fabric.log.tail(LANE)
+        moved = replace(cursor, sequence=tail.sequence, base=tail.sequence, chain=tail.chain)
+        assert isinstance(fabric.ledger.commit(LANE_KEY, cursor, moved), Committed)
+        with pytest.raises(SimulatedCrash):
+            come_again(fabric, faults=Faults(nth(2, Fault.CRASH_BEFORE, name="credits.grant")))
+        assert slot(fabric) == tail.sequence < account(fabric).granted
+        come_again(fabric)
+        assert slot(fabric) == account(fabric).granted >= tail.sequence + EVENTS_MIN
+
     def test_nothing_is_handed_out_while_that_cannot_be_copied(self) -> None:
         fabric = gated()
         put(fabric, 40)
