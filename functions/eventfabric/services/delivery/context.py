@@ -98,8 +98,8 @@ class VisitContext:
 
     uncommitted: dict[LaneKey, Uncommitted] = field(default_factory=dict)
     """Memory of what was published for events that are not committed, by the lane whose run failed."""
-    beyond_credit: dict[LaneKey, frozenset[Target]] = field(default_factory=dict)
-    """Lanes into which something was published beyond their credit, by the lane whose events were committed before."""
+    short_of_credit: dict[LaneKey, frozenset[Target]] = field(default_factory=dict)
+    """Lanes that had no credit for what handlers published, by the lane whose events these handled."""
 
     def patience(self, deadline_ms: int, most_seconds: float = limits.LANE_PATIENCE_SECONDS) -> Patience:
         """Begin to be patient with a call, for as long as a lane run may be patient and its invocation has time."""

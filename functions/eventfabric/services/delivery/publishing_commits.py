@@ -157,11 +157,10 @@ def publish_after(
         try:
             append.run(deadline_ms)
         except ThrottledError as error:
-            if not isinstance(error.__cause__, BackpressureError):
+            if not _is_of_credit(error):
                 raise
             landed = len(append.landed)
-            before = context.beyond_credit.get(key, frozenset())
-            context.beyond_credit[key] = before.union((event.stream, event.lane) for event in published)
+            _note_shortage(context, key, published)
             append.run(deadline_ms, beyond_credit=True)
     except (PortError, LogError):
         context.telemetry.add(Metric.EVENTS_UNPUBLISHED, len(published) - landed - len(append.landed))
@@ -171,11 +170,24 @@ def publish_after(
 
 
 def await_credit(context: VisitContext, key: LaneKey) -> None:
-    """Raise PortError while there is no credit in lanes into which `publish_after` went beyond it."""
-    lanes = context.beyond_credit.get(key)
+    """Raise PortError while there is no credit in lanes that had none for what a lane's handlers published before.
+
+    So no handler is called in vain, and nothing more goes beyond the credit.
+    """
+    lanes = context.short_of_credit.get(key)
     if lanes is not None:
         _targets_of(context).check_credit(lanes)
-        context.beyond_credit.pop(key, None)
+        context.short_of_credit.pop(key, None)
+
+
+def _note_shortage(context: VisitContext, key: LaneKey, published: Sequence[Published]) -> None:
+    before = context.short_of_credit.get(key, frozenset())
+    context.short_of_credit[key] = before.union((event.stream, event.lane) for event in published)
+
+
+def _is_of_credit(error: PortError) -> bool:
+    """Tell if an error says that subscriptions hold the producers of a target lane back."""
+    return isinstance(error.__cause__, BackpressureError)
 
 
 class PublishingCommit:
@@ -195,6 +207,7 @@ class PublishingCommit:
         deadline_ms: int,
     ) -> None:
         self._context = context
+        self._published = published
         self._records = _targets_of(context).prepare(published)
         self._key = key
         self._read = read
@@ -232,6 +245,9 @@ class PublishingCommit:
             except PortError as error:
                 if not error.retryable:
                     return self._refused(error)
+                if _is_of_credit(error):  # the lane waits instead: it may be long, and others need the time
+                    _note_shortage(self._context, self._key, self._published)
+                    raise
                 busy = error
             self._records.forget()
             # Whatever the answer was: the adapter may have sent the request before, without a reply.

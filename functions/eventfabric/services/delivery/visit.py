@@ -111,6 +111,7 @@ class Visit(VisitedLane):
         carefully. After a run that ended with a failed call, the note shows if anything can be written by now. While
         nothing can, no event is attempted in vain, and no timer is set for a key that fails.
         """
+        self.await_credit()
         if not self._is_to_be_noted:
             return None
         self._is_to_be_noted = False

@@ -152,11 +152,15 @@ class Appender:
         """Remember a record that somebody else in this process appended, as where its lane ends."""
         self._tails[record.lane] = record.tail
 
-    def check_credit(self, lane: Lane) -> None:
-        """Raise BackpressureError if there is no credit where a lane ended when this process last saw it. PortError."""
-        credits, tail = self._credits(), self._held.get(lane) or self._tails.get(lane)
-        if credits is not None and tail is not None:
-            credits.fitting(lane, 1, tail.sequence, is_atomic=True, is_alone=True)
+    def check_credit(self, lane: Lane, tail: Tail | None) -> None:
+        """Raise BackpressureError if there is no credit where a lane ended when this process last saw it. PortError.
+
+        `tail`: where others of this process saw it end.
+        """
+        credits, tails = self._credits(), (tail, self._held.get(lane), self._tails.get(lane))
+        sequence = max((own.sequence for own in tails if own is not None), default=None)
+        if credits is not None and sequence is not None:
+            credits.fitting(lane, 1, sequence, is_atomic=True, is_alone=True)
 
 
 class _Try:

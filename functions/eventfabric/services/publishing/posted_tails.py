@@ -81,6 +81,11 @@ class PostedTails:
             records.append(record)
         return records
 
+    def known(self, table: str, lane: Lane) -> Tail | None:
+        """Return where a lane ended when it was last seen; None: it is not remembered."""
+        known = self._tails.get((table, lane))
+        return None if known is None else known[0]
+
     def _remember(self, posting: Posting) -> None:
         self._tail(posting)
 

@@ -101,7 +101,8 @@ class Targets:
         """See services.delivery.target_streams."""
         try:
             for stream, lane in lanes:
-                self._open(stream).appender.check_credit(lane)
+                target = self._open(stream)
+                target.appender.check_credit(lane, self._tails.known(target.stream.table.name, lane))
         except BackpressureError as error:
             raise ThrottledError("publish", str(error)) from error
 

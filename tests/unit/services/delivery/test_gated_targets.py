@@ -62,10 +62,10 @@ def test_a_handler_whose_target_has_no_credit_waits_and_no_attempt_is_counted(gu
     fabric = GatedTarget(guarantee)
     fabric.grants(0)
     fabric.order("e0")
-    assert (fabric.invoiced(), fabric.parked()) == ([], {})
+    assert (fabric.invoiced(), fabric.parked(), fabric.calls) == ([], {}, ["e0"])
     fabric.grants(9)
     fabric.go_on()
-    assert fabric.invoiced() == ["e0"]
+    assert (fabric.invoiced(), fabric.calls) == (["e0"], ["e0", "e0"])
 
 
 @pytest.mark.parametrize("once", [False, True])
