@@ -141,6 +141,8 @@ class Metric(StrEnum):
     """
     LANES_UNREACHABLE = "LanesUnreachable"
     """Lanes that were compared with nothing: the Region of their origin did not answer. Unit: Count."""
+    LANES_HOT = "LanesHot"
+    """Lanes in which so much is published that they come near the bound of a partition. Unit: Count."""
     FINDINGS_ALARMED = "FindingsAlarmed"
     """Findings of reconciliation that somebody must look at. Unit: Count."""
 
@@ -180,6 +182,7 @@ _OF_STREAMS: Final = frozenset(
         Metric.CLOCK_AHEAD,
         Metric.OLDEST_ROUND,
         Metric.LANES_UNREACHABLE,
+        Metric.LANES_HOT,
         Metric.FINDINGS_ALARMED,
     }
 )

@@ -80,7 +80,7 @@ class _Page:
     topology: Topology
 
     def rows(self) -> Iterator[tuple[str, list[dict[str, Any]]]]:
-        lanes = [Metric.LANES_BEHIND, Metric.LANES_STALLED, Metric.LANES_UNREACHABLE]
+        lanes = [Metric.LANES_BEHIND, Metric.LANES_STALLED, Metric.LANES_UNREACHABLE, Metric.LANES_HOT]
         rung = [Metric.DOORBELLS_RUNG, Metric.DOORBELLS_FAILED]
         if self.topology.subscriptions:
             yield f"All subscriptions ({RUNBOOK})", list(self._of_all())
@@ -101,7 +101,7 @@ class _Page:
         yield (
             "Replication and reconciliation",
             [
-                self._graph("Lanes behind, stalled, unreachable", self._of_streams(lanes, "Maximum")),
+                self._graph("Lanes behind, stalled, unreachable, hot", self._of_streams(lanes, "Maximum")),
                 self._graph("ReplicationLatency (ms)", self._replication()),
                 self._graph(
                     "Findings that need a person", self._summed([Metric.FINDINGS_ALARMED], "Maximum")

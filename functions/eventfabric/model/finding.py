@@ -49,6 +49,10 @@ class FindingKind(StrEnum):
     """Records that nobody has handled yet are about to expire."""
     EXPIRED_UNREAD = "expired_unread"
     """Records expired before they were handled. The lane halts, or they are skipped as a repair: see `on_expired`."""
+    HOT_LANE = "hot_lane"
+    """A lane gets so much that its partition comes near its bound. Nothing is done by itself: a metric."""
+    HOT_KEY = "hot_key"
+    """A lane is hot, and most of it is of one key, so that splitting the lane does not help. A metric."""
     ABANDONED = "abandoned"
     """A subscription has something left where it is not deployed any more, and nobody has retired it."""
 
@@ -59,6 +63,8 @@ _METRICS = frozenset(
         FindingKind.REPLICATION_SILENT,
         FindingKind.UNREACHABLE,
         FindingKind.DEAD,
+        FindingKind.HOT_LANE,
+        FindingKind.HOT_KEY,
     }
 )
 

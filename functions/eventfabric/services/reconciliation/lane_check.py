@@ -37,6 +37,7 @@ from eventfabric.services.lanes.standing import is_delivered_by, ledger_of, owne
 from eventfabric.services.lanes.unwanted import UnwantedRecords
 from eventfabric.services.lanes.whole_state import whole_state
 from eventfabric.services.reconciliation.credit_check import CreditCheck
+from eventfabric.services.reconciliation.hot import hot_in
 from eventfabric.services.reconciliation.look import Look
 from eventfabric.services.reconciliation.own_declarations import lost_here
 from eventfabric.services.reconciliation.patience import PassPatience
@@ -216,11 +217,18 @@ class LaneChecker:
         if examined.is_cut_off:
             return checked
         checked.tail = examined.tail
+        checked.findings += self._hot(lane, before, examined.tail)
         if may_rest and not checked.findings and rests(before, examined.tail, self._rests_for[lane.origin]):
             checked.mark = self._hold(lane, before, examined.mark, examined.tail)
         elif examined.tail != EMPTY_TAIL:
             self._watch_all(checked, before, examined.tail)
         return checked
+
+    def _hot(self, lane: Lane, before: Mark, tail: Tail) -> Iterator[Finding]:
+        """Report a lane in which so much is published that it comes near its bound."""
+        seen_ms = max((self._seen_ms(standing) for standing in self._standings.values()), default=0)
+        seconds = (self._now_ms - seen_ms) / 1000 if seen_ms else 0.0
+        return hot_in(self._log, self._name, lane, self._region, before, tail, seconds=seconds)
 
     def _clock_ahead(self, lane: Lane, tail: Tail, vitals: Vitals) -> Iterator[Finding]:
         """Compare the lane's time with this Region's: a producer's clock that is ahead takes its lane's time along.

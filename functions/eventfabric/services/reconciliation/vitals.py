@@ -19,6 +19,8 @@ _LANES = {
     FindingKind.REPLICATION_STALL: Metric.LANES_STALLED,
     FindingKind.REPLICATION_SILENT: Metric.LANES_STALLED,
     FindingKind.UNREACHABLE: Metric.LANES_UNREACHABLE,
+    FindingKind.HOT_LANE: Metric.LANES_HOT,
+    FindingKind.HOT_KEY: Metric.LANES_HOT,
 }
 _OF_FINDINGS: Final = tuple(dict.fromkeys([*_LANES.values(), Metric.FINDINGS_ALARMED]))
 """Gauges that count findings."""
