@@ -168,6 +168,12 @@ def test_publish_once(sample: Sample, shop: LocalFabric) -> None:
     assert_handled(shop, shipping=1)
 
 
+@runs("docs/publish.md", "BackpressureError")
+def test_publish_to_a_lane_that_may_be_held_back(sample: Sample, shop: LocalFabric) -> None:
+    sample.run()
+    assert_handled(shop, shipping=1)
+
+
 @runs("docs/regions.md", "failover=")
 def test_publish_with_a_region_to_turn_to(sample: Sample, shop: LocalFabric) -> None:
     sample.run()

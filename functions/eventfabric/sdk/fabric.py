@@ -306,7 +306,8 @@ class Fabric:
             events_max: events in a record, at most 1,000.
             buffer_bytes_max: memory for events that are not appended yet.
             acks: as in `publish`.
-            when_full: "wait": `publish` waits for room; "raise": it raises BufferFullError.
+            when_full: "wait": `publish` waits for room, and while subscriptions hold the lane back; "raise": it raises
+                BufferFullError, or BackpressureError.
         """
         return Publisher(
             self._stream(stream),

@@ -96,11 +96,14 @@ class Publisher:
         return PendingReceipt(receipts.bundles[0], receipts.indices[0])
 
     def flush(self) -> None:
-        """Append all that was taken, and wait for it."""
+        """Append all that was taken, and wait for it, however long subscriptions hold lanes back."""
         self._bundles.flush()
 
     def close(self) -> None:
-        """Take no more, flush, stop, and raise the failures that nobody has seen. Does nothing in a forked child."""
+        """Take no more, flush, stop, and raise the failures that nobody has seen. Does nothing in a forked child.
+
+        What subscriptions hold back for 30 s more fails with BackpressureError.
+        """
         self._close(inf)
 
     def _close(self, within_seconds: float) -> None:
