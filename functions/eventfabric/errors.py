@@ -335,6 +335,8 @@ class SealedLaneError(AppendError):
 
     def __init__(self, stream: str, lane: object, children: tuple[object, ...], batch: object) -> None:
         self.stream, self.children = stream, children
+        self.doubt: IndeterminateAppendError | None = None
+        """Doubt about the batch, which may be written in another Region."""
         allowed = " and ".join(map(str, children))
         super().__init__(
             f"lane {lane} of stream {stream}: found its end, as it was split, allowed: lanes {allowed}",

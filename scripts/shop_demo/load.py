@@ -8,8 +8,9 @@ from pathlib import Path
 from eventfabric import limits
 from eventfabric.errors import MalformedCloudEventError
 from eventfabric.model import Event
-from eventfabric.sdk.bundle import PendingReceipt, Receipt
+from eventfabric.sdk.bundle import Receipt
 from eventfabric.sdk.cloudevents_file import read_cloudevents
+from eventfabric.sdk.pending import PendingReceipt
 from eventfabric.stream_topology import StreamTopology
 from eventfabric.testing.local.chaos import Rates
 from eventfabric.testing.local.fabric import LocalFabric

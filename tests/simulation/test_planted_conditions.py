@@ -336,7 +336,7 @@ CONDITIONS: list[tuple[Bug, Check]] = [
     (
         bug(
             "a publisher takes a transaction that is half seen for a hole",
-            "eventfabric.services.publishing.lane_ends:LaneEnds.tail",
+            "eventfabric.services.publishing.lane_ends:LaneEnds._tail",
             "for pause_seconds in limits.TORN_READ_PAUSES_SECONDS:",
             "for pause_seconds in ():",
         ),

@@ -271,20 +271,20 @@ class Runtime:
     @property
     def _publications(self) -> "Publications | None":
         """The streams into which the handler publishes; None for most, which import nothing for it."""
-        if not self._published_to:
+        if self._targets is None:
             return None
         from eventfabric.sdk.publications import Publications
         from eventfabric.sdk.schemas import checks_in
 
-        definition = self.own.definition
         return Publications(
             self.own.state_name,
-            StreamName(definition.stream),
+            StreamName(self.own.definition.stream),
             self._published_to,
             region=self.region,
             clock=self.ports.clock,
-            may_repeat=definition.guarantee.may_repeat,
+            may_repeat=self.own.definition.guarantee.may_repeat,
             as_known=lambda target: target if self.declared is None else self.declared.known_target(target),
+            trees=self._targets.trees,
             schemas=checks_in(self.schemas, is_closed=True),
         )
 

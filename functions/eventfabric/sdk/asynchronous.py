@@ -21,9 +21,10 @@ from typing import Final, Protocol, Self, TypeVar, Unpack
 from eventfabric import limits
 from eventfabric.errors import BackpressureError, BufferFullError, IndeterminateAppendError, NoThreadError
 from eventfabric.model import Event, EventFields
-from eventfabric.sdk.bundle import PendingReceipt, Receipt
+from eventfabric.sdk.bundle import Receipt
 from eventfabric.sdk.encoded import Encoded
 from eventfabric.sdk.fabric import Fabric
+from eventfabric.sdk.pending import PendingReceipt
 from eventfabric.sdk.publisher import Publisher
 from eventfabric.sdk.workers import Workers
 

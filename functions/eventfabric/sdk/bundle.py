@@ -1,22 +1,20 @@
-"""Bundles, which are events of one lane on their way into the log; and receipts, which tell each event's outcome.
+"""Bundles, which are events of one lane on their way into the log; and receipts, which say where an event stands.
 
 Usually a bundle becomes one record. It may also land in several parts, each with a place of its own; then errors carry
-only the part that did not land.
+only the part that did not land. If its lane was split, it is cut into a piece for each lane to which its events go.
 """
 
 from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from logging import getLogger
 from threading import Lock
 from time import monotonic
-from typing import Final, NamedTuple, overload
-
-import msgspec
+from typing import Final, NamedTuple
 
 from eventfabric import limits
-from eventfabric.errors import IndeterminateAppendError, PublishNotAttemptedError
-from eventfabric.model import Batch, BatchId, Lane, Region, SequenceNumber
+from eventfabric.errors import IndeterminateAppendError, PublishNotAttemptedError, SealedLaneError
+from eventfabric.model import Batch, BatchId, Lane, Note, Region, SequenceNumber
 from eventfabric.sdk.outgoing import Outgoing
 from eventfabric.sdk.waiting import Flag
 from eventfabric.services.publishing.append import Appended
@@ -46,6 +44,17 @@ class BundlePart(NamedTuple):
     outcome: Appended | BaseException
 
 
+class _Piece(NamedTuple):
+    """Events of a bundle that go to one lane, and what they went through as part of a batch that came to a seal."""
+
+    lane: Lane
+    indices: Sequence[int]
+    """Their places in the bundle, in order."""
+    batch_id: BatchId | None = None
+    note: Note | None = None
+    doubt: IndeterminateAppendError | None = None
+
+
 class Bundle:
     """Events of one lane on their way into the log, field by field. What neighbours share is stored once."""
 
@@ -54,6 +63,7 @@ class Bundle:
         "_listeners",
         "_lock",
         "_news",
+        "_pieces",
         "_runs",
         "_starts",
         "_told_count",
@@ -93,6 +103,8 @@ class Bundle:
         self._types: set[str] = set()
         self._lock = Lock()
         self._batch: Batch | None = None
+        self._pieces: list[_Piece] = []
+        """All that is left of it, in the order in which it is appended, once its lane was split; else empty."""
         self._told_count = 0
         """Number of its first events whose outcome is told."""
         self._news = Flag()
@@ -129,7 +141,19 @@ class Bundle:
     @property
     def left_count(self) -> int:
         """Number of its events whose outcome is not known yet."""
+        if self._pieces:
+            return sum(len(piece.indices) for piece in self._pieces)
         return len(self.ids) - self._first_left
+
+    @property
+    def next_lane(self) -> Lane:
+        """The lane into which the next of its events go."""
+        return self._pieces[0].lane if self._pieces else self.lane
+
+    @property
+    def doubt(self) -> IndeterminateAppendError | None:
+        """Doubt about the next of its events, which may be written in another Region."""
+        return self._pieces[0].doubt if self._pieces else None
 
     @property
     def error(self) -> BaseException | None:
@@ -165,10 +189,17 @@ class Bundle:
     @property
     def _first_left(self) -> int:
         """Place of the first event whose outcome is not known yet."""
-        return self.parts[-1].indices[-1] + 1 if self.parts else 0
+        if self._pieces:
+            return min(piece.indices[0] for piece in self._pieces)
+        return max((part.indices[-1] + 1 for part in self.parts), default=0)
+
+    @property
+    def _next(self) -> Sequence[int]:
+        """Places of the events that are appended next."""
+        return self._pieces[0].indices if self._pieces else range(self._first_left, len(self.ids))
 
     def batch(self, outgoing: Outgoing) -> Batch:
-        """Return the batch of its events that are not appended. Made once, by whichever thread asks first."""
+        """Return the batch of the events that are appended next. Made once, by whichever thread asks first."""
         with self._lock:
             return self._packed(outgoing)
 
@@ -179,7 +210,9 @@ class Bundle:
                 self._packed(outgoing)
 
     def _packed(self, outgoing: Outgoing) -> Batch:
-        if self._batch is None:
+        if self._batch is None and self._pieces:
+            self._batch = self._packed_piece(outgoing, self._pieces[0])
+        elif self._batch is None:
             batch_id = BatchId(outgoing.batch_id())
             runs, starts, first = self._runs, self._starts, self._first_left
             if first:
@@ -191,28 +224,64 @@ class Bundle:
             )
         return self._batch
 
+    def _packed_piece(self, outgoing: Outgoing, piece: _Piece) -> Batch:
+        indices = piece.indices
+        of_runs = [bisect_right(self._starts, index) - 1 for index in indices]
+        starts = [place for place, run in enumerate(of_runs) if not place or run != of_runs[place - 1]]
+        batch = batch_of_columns(
+            piece.batch_id or BatchId(outgoing.batch_id()),
+            [self.ids[index] for index in indices],
+            [self.keys[index] for index in indices],
+            [self.contents[index] for index in indices],
+            [self._runs[of_runs[start]] for start in starts],
+            starts,
+        )
+        return batch if piece.note is None else replace(batch, note=piece.note)
+
+    def cut(self, sealed: SealedLaneError, outgoing: Outgoing) -> None:
+        """Cut what is appended next into a piece for each lane to which its events go, since their lane was split.
+
+        All keep the id and the note of the batch that came to the seal.
+        """
+        batch = sealed.batch
+        assert isinstance(batch, Batch)
+        with self._lock:
+            lane, indices, pieces = self.next_lane, self._next, self._pieces[1:]
+            if batch.count < len(indices):  # only the first of them had been put, elsewhere
+                pieces.insert(0, _Piece(lane, indices[batch.count :]))
+            lanes: dict[Lane, list[int]] = {}
+            for index in indices[: batch.count]:
+                lanes.setdefault(outgoing.below(sealed, self.keys[index]), []).append(index)
+            cut = [_Piece(lane, some, batch.id, batch.note, sealed.doubt) for lane, some in lanes.items()]
+            self._batch, self._pieces = None, cut + pieces
+
     def land(self, appended: Appended) -> list[Callable[[], None]]:
         """Note where the next of its events stand: those that are left, or the first of them.
 
         Return the listeners of these, to be called. If none are left, `finish` does.
         """
-        first = self._first_left
         with self._lock:
+            indices, count = self._next, appended.count
             self._batch = None
-            self.parts.append(BundlePart(range(first, first + appended.count), appended))
+            self.parts.append(BundlePart(indices[:count], appended))
+            if self._pieces:
+                self._pieces[:1] = [_Piece(self.next_lane, indices[count:])] if count < len(indices) else []
             return [] if self.is_decided else self._tell(self._first_left)
 
     def fail(self, error: BaseException) -> None:
         """Note what prevented the append of the events that are left. Those behind an error's own were not tried."""
-        first, end = self._first_left, len(self.ids)
+        indices = self._next
+        behind = sorted(index for piece in self._pieces[1:] for index in piece.indices)
         batch = error.batch if isinstance(error, IndeterminateAppendError) else None
-        if isinstance(batch, Batch) and batch.count < end - first:
+        count = batch.count if isinstance(batch, Batch) else len(indices)
+        if count < len(indices) or behind:
             # The rest must not be taken for what `publish_again` settles.
-            self.parts.append(BundlePart(range(first, first + batch.count), error))
-            first += batch.count
+            self.parts.append(BundlePart(indices[:count], error))
+            indices = sorted([*indices[count:], *behind]) if behind else indices[count:]
             error = not_attempted(self.lane, error)
-        if first < end:
-            self.parts.append(BundlePart(range(first, end), error))
+        self._pieces = []
+        if indices:
+            self.parts.append(BundlePart(indices, error))
 
     def lose(self, error: BaseException) -> None:
         """Give it up in a forked child, which can append nothing of its original; nobody waits for it there."""
@@ -259,64 +328,6 @@ class Bundle:
                 self._listeners.append((index, call))
                 return
         call()
-
-
-class PendingReceipt(msgspec.Struct, frozen=True, eq=False):
-    """Future receipt of one event."""
-
-    _bundle: Bundle
-    _index: int
-
-    @property
-    def event_id(self) -> str:
-        """Id of the event."""
-        return self._bundle.ids[self._index]
-
-    def done(self) -> bool:
-        """Tell if the outcome of the event is known."""
-        return self._bundle.is_told(self._index)
-
-    def hasten(self) -> None:
-        """Append the event now, in this thread, if the publisher has no threads that would."""
-        bundle = self._bundle
-        if bundle.seal is not None and not bundle.is_finished:
-            bundle.seal(bundle)
-
-    def when_done(self, call: Callable[[], None]) -> None:
-        """Call `call` when the outcome is known: at once, or from the thread that learns it. It must return quickly."""
-        self._bundle.when_told(self._index, call)
-
-    def result(self, timeout_seconds: float | None = None) -> Receipt:
-        """Wait for the receipt and return it. Raises the error that prevented publishing, or TimeoutError."""
-        bundle = self._bundle
-        self.hasten()
-        if not bundle.wait(self._index, timeout_seconds):
-            raise TimeoutError(f"event {self.event_id} was not appended within {timeout_seconds} seconds")
-        bundle.observed.add(self._index)
-        return bundle.receipt(self._index)
-
-
-class PendingReceipts(Sequence[PendingReceipt]):
-    """Future receipts of many events, in order. Each is made when it is looked at: there may be very many."""
-
-    __slots__ = ("bundles", "indices")
-
-    def __init__(self) -> None:
-        self.bundles: list[Bundle] = []
-        self.indices: list[int] = []
-
-    @overload
-    def __getitem__(self, position: int) -> PendingReceipt: ...
-    @overload
-    def __getitem__(self, position: slice) -> list[PendingReceipt]: ...
-    def __getitem__(self, position: int | slice) -> PendingReceipt | list[PendingReceipt]:
-        """Return the future receipt of one event, or of several."""
-        if isinstance(position, slice):
-            return [self[index] for index in range(*position.indices(len(self)))]
-        return PendingReceipt(self.bundles[position], self.indices[position])
-
-    def __len__(self) -> int:
-        return len(self.indices)
 
 
 def call_all(lane: Lane, listeners: Sequence[Callable[[], None]]) -> BaseException | None:

@@ -1,7 +1,8 @@
 """A publisher's bundles: which are open, which are sealed, who appends them, and how much memory they take together.
 
 Each lane has an open bundle that takes events, sealed bundles that wait, and at most one append under way, so that
-the events of a key stand in the log in the order in which they were published.
+the events of a key stand in the log in the order in which they were published. Once it is known that a lane was split,
+its events are bundled for its children, which wait until nothing is left that was bundled for the lane itself.
 """
 
 from collections import deque
@@ -25,13 +26,15 @@ from eventfabric.errors import (
     CopiedProcessError,
     EventFabricError,
     NoThreadError,
+    SealedLaneError,
 )
 from eventfabric.model import Lane, LaneIndex
 from eventfabric.sdk import exits
-from eventfabric.sdk.bundle import ROW_MEMORY_BYTES, Bundle, PendingReceipts, call_all, not_attempted
+from eventfabric.sdk.bundle import ROW_MEMORY_BYTES, Bundle, call_all, not_attempted
 from eventfabric.sdk.encoded import Encoded
 from eventfabric.sdk.held_lanes import HeldLanes
 from eventfabric.sdk.outgoing import Outgoing
+from eventfabric.sdk.pending import PendingReceipts
 from eventfabric.sdk.waiting import Changes, Waiter
 from eventfabric.sdk.workers import Workers
 from eventfabric.wire.payload_codec import Attributes
@@ -72,15 +75,17 @@ class Bundles:
         self._changes = Changes()
         self._wake: SimpleQueue[None] = SimpleQueue()
         """Queue that wakes the lingerer. It can be put to from anywhere, even from within garbage collection."""
-        self._open: dict[LaneIndex, Bundle] = {}
-        self._sealed: dict[LaneIndex, deque[Bundle]] = {}
+        self._open: dict[int, Bundle] = {}
+        self._sealed: dict[int, deque[Bundle]] = {}
         self._turns: dict[int, float] = {}
         """Threads that wait for room, and when each last checked for it. They take turns: otherwise a large event could
         wait for ever while smaller ones get the room."""
-        self._unclaimed: set[LaneIndex] = set()
-        self._handed_on: set[LaneIndex] = set()
+        self._unclaimed: set[int] = set()
+        self._behind: dict[int, Lane] = {}
+        """Lanes that wait for what is left of a lane above them."""
+        self._handed_on: set[int] = set()
         """Lanes that a worker was told to append, and has not begun with."""
-        self._appending: dict[LaneIndex, int] = {}
+        self._appending: dict[int, int] = {}
         """Lanes that are being appended, and by which thread."""
         self._left_to_callers: deque[Lane] = deque()
         self._held = HeldLanes(events_max)
@@ -115,6 +120,7 @@ class Bundles:
             self._sealed,
             self._turns,
             self._unclaimed,
+            self._behind,
             self._handed_on,
             self._appending,
             self._left_to_callers,
@@ -211,11 +217,12 @@ class Bundles:
     def _refusal(self, encoded: Encoded) -> BackpressureError | None:
         """Return why one of the events' lanes takes no more, if it is held back."""
 
-        def waiting_in(lane: LaneIndex) -> list[Bundle]:
+        def waiting_in(lane: int) -> list[Bundle]:
             opened = self._open.get(lane)
             return [*self._sealed.get(lane, ()), *([opened] if opened else [])]
 
-        return self._held.refusal((lane for lane, _, _ in encoded.places), waiting_in)
+        lanes = (self._outgoing.lane(root, key).number for root, key, _ in encoded.places)
+        return self._held.refusal(lanes, waiting_in)
 
     def _wait_for_credit(self, encoded: Encoded, *, waits: bool) -> None:
         """Wait until the lanes of events that are held back take more. BackpressureError."""
@@ -248,7 +255,7 @@ class Bundles:
             size = len(content) + key_bytes + around_bytes
             bundle = opened.get(lane)
             if bundle is None or size > bundle.room_bytes or bundle.attributes is not attributes:
-                bundle = self._bundle_for(lane, attributes, size)
+                bundle = self._bundle_for(lane, key, attributes, size)
             bundle.room_bytes -= size
             contents = bundle.contents
             index = len(contents)
@@ -257,7 +264,7 @@ class Bundles:
             bundle.ids.append(event_id)
             bundles(bundle)
             indices(index)
-            if index >= last_index and self._seal(lane):
+            if index >= last_index and self._seal(bundle.lane.number):
                 behind.append(bundle)
         assert bundle is not None, "there is one event at least"
         bundle.beside_bytes += encoded.beside_bytes
@@ -272,30 +279,32 @@ class Bundles:
 
     def _mend_sealed(self) -> None:
         """Let go of bundles that are done, and have those that nobody appends appended."""
-        for index, waiting in list(self._sealed.items()):
+        for number, waiting in list(self._sealed.items()):
             while waiting and waiting[0].is_finished:
                 waiting.popleft()
             if not waiting:
-                del self._sealed[index]
+                del self._sealed[number]
                 continue
-            if self._open.get(index) is waiting[-1]:
-                del self._open[index]
+            if self._open.get(number) is waiting[-1]:
+                del self._open[number]
             lane = waiting[0].lane
             if not (
-                index in self._appending
-                or index in self._handed_on
+                number in self._appending
+                or number in self._handed_on
                 or lane in self._left_to_callers
-                or self._held.rests(index)
+                or self._held.rests(number)
             ):
                 self._have_appended(lane)
+        if self._behind:
+            self._have_appended_behind()
 
     def _mend_open(self) -> None:
         """Drop events that were added in part, and seal bundles that are full."""
         # It is not known how far an event was added: it was not taken, and holds no memory.
-        for index, bundle in list(self._open.items()):
+        for number, bundle in list(self._open.items()):
             bundle.drop_half_event()
             if len(bundle.ids) > self._last_index:
-                self._seal_one(index)
+                self._seal_one(number)
 
     @property
     def buffered_bytes(self) -> int:
@@ -396,24 +405,30 @@ class Bundles:
         """
         idle = max(self._parallel_lanes, 1) - len(self._sealed) + len(self._held)
         if idle > 0:
-            free = [bundle for index, bundle in self._open.items() if index not in self._sealed]
+            free = [bundle for number, bundle in self._open.items() if number not in self._sealed]
             for bundle in nsmallest(idle, free, key=lambda bundle: bundle.room_bytes):
-                self._seal(bundle.lane.index)
+                self._seal(bundle.lane.number)
 
-    def _bundle_for(self, lane: LaneIndex, attributes: Attributes, size: int) -> Bundle:
-        """Return the open bundle of a lane that can take an event of `size` bytes with these attributes next."""
-        bundle = self._open.get(lane)
+    def _bundle_for(self, root: LaneIndex, key: str, attributes: Attributes, size: int) -> Bundle:
+        """Return the open bundle that can take an event of a key, of `size` bytes and with these attributes, next."""
+        lane = self._outgoing.lane(root, key)
+        for generation in range(lane.generation):
+            above = lane.above(generation).number
+            if above in self._open:  # it was split meanwhile, and takes nothing more
+                self._seal(above)
+        bundle = self._open.get(lane.number)
         if bundle is not None:
-            if size <= bundle.room_bytes and bundle.begin(attributes):
+            takes = size <= bundle.room_bytes
+            if takes and (bundle.attributes is attributes or bundle.begin(attributes)):
                 return bundle
-            self._seal(lane)
-        bundle = Bundle(self._outgoing.lane(lane), self._hasten if self._pool is None else None)
+            self._seal(lane.number)
+        bundle = Bundle(lane, self._hasten if self._pool is None else None)
         bundle.begin(attributes)
         bundle.opened = monotonic()
         if self._pool is not None:
             # Before the bundle is there: once woken, the lingerer waits for the lock.
             self._have_sealed_in_time(bundle)
-        self._open[lane] = bundle
+        self._open[lane.number] = bundle
         return bundle
 
     def _start_lingerer(self) -> None:
@@ -449,14 +464,14 @@ class Bundles:
 
     def _seal_lingered(self) -> float:
         """Seal the bundles that have lingered. Return how long to wait until the next look; 0 or less: not at all."""
-        free = [bundle for index, bundle in self._open.items() if index not in self._sealed]
+        free = [bundle for number, bundle in self._open.items() if number not in self._sealed]
         oldest = min((bundle.opened for bundle in free), default=inf)
         self._lingers_until = oldest + self._linger_seconds
         wait_seconds = self._lingers_until - monotonic()
         if wait_seconds <= 0:
             for bundle in free:
                 if bundle.opened <= oldest:
-                    self._seal(bundle.lane.index)
+                    self._seal(bundle.lane.number)
         return min(wait_seconds, _LOOK_AGAIN_SECONDS) if self._sealed else wait_seconds
 
     def _try_held(self) -> float:
@@ -480,47 +495,61 @@ class Bundles:
 
     def _hasten(self, bundle: Bundle) -> None:
         with self._lock:
-            if self._open.get(bundle.lane.index) is bundle:
-                self._seal(bundle.lane.index)
+            if self._open.get(bundle.lane.number) is bundle:
+                self._seal(bundle.lane.number)
         self._append_what_is_left()
 
     def _seal_all(self) -> None:
-        for index in list(self._open):
-            self._seal(index)
+        for number in list(self._open):
+            self._seal(number)
 
-    def _seal(self, index: LaneIndex) -> bool:
+    def _seal(self, number: int) -> bool:
         """Let a lane's open bundle be appended. Return True if it has to wait for the one before it."""
         try:
-            return self._seal_one(index)
+            return self._seal_one(number)
         except BaseException:  # an interruption
             self._mend()
             raise
 
-    def _seal_one(self, index: LaneIndex) -> bool:
-        bundle = self._open[index]
-        waiting = self._sealed.setdefault(index, deque())
+    def _seal_one(self, number: int) -> bool:
+        bundle = self._open[number]
+        waiting = self._sealed.setdefault(number, deque())
         waiting.append(bundle)
-        del self._open[index]
+        del self._open[number]
         if len(waiting) > 1:
             return True
         self._have_appended(bundle.lane)
         return False
 
     def _have_appended(self, lane: Lane) -> None:
-        """Have a worker append the sealed bundles of a lane; if there is none, leave them to the callers."""
+        """Have a worker append the sealed bundles of a lane; if there is none, leave them to the callers.
+
+        They wait for what is left of a lane above, if anything is.
+        """
+        if any(lane.above(generation).number in self._sealed for generation in range(lane.generation)):
+            self._behind[lane.number] = lane
+            return
+        self._behind.pop(lane.number, None)
         if not self._is_given_to_a_worker(lane):
-            self._unclaimed.add(lane.index)
+            self._unclaimed.add(lane.number)
             self._left_to_callers.append(lane)
+
+    def _have_appended_behind(self) -> None:
+        """Have those lanes appended that waited for one above which has nothing left."""
+        behind, self._behind = self._behind, {}
+        for lane in behind.values():
+            if lane.number in self._sealed:
+                self._have_appended(lane)
 
     def _is_given_to_a_worker(self, lane: Lane) -> bool:
         if self._pool is not None:
-            self._unclaimed.add(lane.index)
+            self._unclaimed.add(lane.number)
             try:
                 self._pool.submit(self._append_waiting, lane)
             except EventFabricError:  # it is closed, or the process can start no thread
-                self._unclaimed.discard(lane.index)
+                self._unclaimed.discard(lane.number)
             else:
-                self._handed_on.add(lane.index)
+                self._handed_on.add(lane.number)
                 return True
         return False
 
@@ -528,22 +557,22 @@ class Bundles:
         """Append a lane's sealed bundles one after the other. After a failure, those behind it are held back."""
         try:
             if self._claim(lane):
-                self._append_one_after_another(lane, self._sealed[lane.index])
+                self._append_one_after_another(lane, self._sealed[lane.number])
         except BaseException:  # meant for this thread, and raised again
             with self._lock:
-                if self._appending.get(lane.index) == get_ident():
-                    del self._appending[lane.index]
+                if self._appending.get(lane.number) == get_ident():
+                    del self._appending[lane.number]
                     self._mend()
             raise
 
     def _claim(self, lane: Lane) -> bool:
         """Claim a lane for this thread to append. False if another thread did."""
         with self._lock:
-            if lane.index not in self._unclaimed:
+            if lane.number not in self._unclaimed:
                 return False
-            self._unclaimed.remove(lane.index)
-            self._handed_on.discard(lane.index)
-            self._appending[lane.index] = get_ident()
+            self._unclaimed.remove(lane.number)
+            self._handed_on.discard(lane.number)
+            self._appending[lane.number] = get_ident()
             return True
 
     def _append_one_after_another(self, lane: Lane, waiting: deque[Bundle]) -> None:
@@ -558,7 +587,7 @@ class Bundles:
                     self._unclaim(lane)
                     self._wake.put(None)
                     return
-                self._held.let_go(lane.index)
+                self._held.let_go(lane.number)
                 listeners = self._finish_first(lane, waiting)
                 goes_on = self._goes_on(lane, waiting)
                 if not goes_on:
@@ -570,7 +599,7 @@ class Bundles:
 
     def _unclaim(self, lane: Lane) -> None:
         """Let go of a lane that this thread appended. Call it with the lock."""
-        del self._appending[lane.index]
+        del self._appending[lane.number]
         if self._gave_up and not self._sealed and self._pool is not None:
             self._pool.close(0)  # failures are reported at the end of the process
 
@@ -583,11 +612,20 @@ class Bundles:
         listeners = self._finish(bundle)
         waiting.popleft()  # not before: nobody would be told about a bundle that is nowhere
         if bundle.error is not None:
-            while waiting:
-                behind = waiting[0]
-                behind.fail(not_attempted(lane, bundle.error))
-                listeners += self._finish(behind)
-                waiting.popleft()
+            listeners += self._fail_all(waiting, not_attempted(lane, bundle.error))
+            for number, child in list(self._behind.items()):
+                if child.generation > lane.generation and child.above(lane.generation) == lane:
+                    listeners += self._fail_all(self._sealed[number], not_attempted(lane, bundle.error))
+                    del self._sealed[number], self._behind[number]
+        return listeners
+
+    def _fail_all(self, waiting: deque[Bundle], error: BaseException) -> list[Callable[[], None]]:
+        """Give up bundles that were not tried. Return their listeners. Call it with the lock."""
+        listeners: list[Callable[[], None]] = []
+        while waiting:
+            waiting[0].fail(error)
+            listeners += self._finish(waiting[0])
+            waiting.popleft()
         return listeners
 
     def _append(self, bundle: Bundle) -> BaseException | None:
@@ -599,9 +637,13 @@ class Bundles:
             while not bundle.is_decided:
                 batch = bundle.batch(self._outgoing)
                 try:
-                    appended = self._outgoing.append(bundle.lane, batch, acks=self._acks, is_atomic=False)
+                    appended = self._outgoing.append(
+                        bundle.next_lane, batch, acks=self._acks, is_atomic=False, doubt=bundle.doubt
+                    )
                     if (interruption := call_all(bundle.lane, bundle.land(appended))) is not None:
                         raise interruption
+                except SealedLaneError as sealed:
+                    bundle.cut(sealed, self._outgoing)
                 except BackpressureError as error:
                     if self._pool is None and self._outgoing.steady_ms() < until_ms:
                         self._outgoing.wait(error.retry_after)  # nobody else would append it
@@ -617,18 +659,20 @@ class Bundles:
     def _is_held_back(self, bundle: Bundle, error: BackpressureError) -> bool:
         """Have a bundle wait for credit, and with it what is behind it. False if it must not."""
         with self._lock:
-            return self._pool is not None and self._held.hold(bundle.lane.index, error)
+            return self._pool is not None and self._held.hold(bundle.lane.number, error)
 
     def _goes_on(self, lane: Lane, waiting: deque[Bundle]) -> bool:
         """Tell if this thread is to append the next bundle of the lane, now that one was appended."""
-        opened = self._open.get(lane.index)
+        opened = self._open.get(lane.number)
         if not waiting and opened is not None and self._pool is not None:
             if monotonic() >= opened.opened + self._linger_seconds:
-                waiting.append(self._open.pop(lane.index))
+                waiting.append(self._open.pop(lane.number))
             else:
                 self._have_sealed_in_time(opened)
         if not waiting:
-            del self._sealed[lane.index]
+            del self._sealed[lane.number]
+            if self._behind:
+                self._have_appended_behind()
             return False
         # Otherwise the lane goes behind those that wait for a worker.
         return len(self._sealed) - len(self._held) <= self._parallel_lanes or not self._is_given_to_a_worker(

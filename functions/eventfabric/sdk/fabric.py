@@ -22,6 +22,7 @@ from eventfabric.sdk.express import Express
 from eventfabric.sdk.outbox import OutboxTransaction, check_once, publish_once
 from eventfabric.sdk.outgoing import Outgoing
 from eventfabric.sdk.publisher import Publisher, WhenFull
+from eventfabric.sdk.publishing_again import append_again
 from eventfabric.sdk.routes import Routes
 from eventfabric.services.catalogue.streams import DeclaredStreams
 from eventfabric.services.publishing.gates import GatesOf, Gating, gates_of
@@ -29,7 +30,6 @@ from eventfabric.services.publishing.outbox import OutboxAppend, WritesOf
 from eventfabric.services.publishing.posted_tails import Posting
 from eventfabric.stream_topology import StreamTopology
 from eventfabric.topology import Topology
-from eventfabric.wire.payload_codec import unpack
 
 if TYPE_CHECKING:
     from boto3 import Session
@@ -261,8 +261,7 @@ class Fabric:
         encoded = outgoing.encode(event)
         if once:
             return publish_once(outgoing, self._log_here(outgoing), encoded, self._append_together)
-        lane, batch = outgoing.lane_of(encoded), outgoing.batch_of_one(encoded)
-        return receipt(outgoing.append(lane, batch, acks=acks), 0, encoded.ids[0])
+        return receipt(outgoing.append_event(encoded, acks=acks), 0, encoded.ids[0])
 
     def publish_many(self, stream: str, events: Iterable[Event], *, acks: int = 1) -> list[Receipt]:
         """Publish events, packed into as few records as their lanes allow. Return their receipts in the order given.
@@ -359,8 +358,7 @@ class Fabric:
         batch, record = getattr(error, "batch", None), getattr(error, "record", None)
         if not (isinstance(batch, Batch) and isinstance(record, Record)):
             raise SettingError("error", type(error).__name__, "an IndeterminateAppendError")
-        appended = self._stream(error.stream).append(record.lane, batch, unsettled=record, acks=error.acks)
-        return [receipt(appended, index, event.id or "") for index, event in enumerate(unpack(record))]
+        return append_again(self._stream(error.stream), record, batch, acks=error.acks)
 
     def __reduce__(self) -> NoReturn:
         raise TypeError("a Fabric cannot be handed to another process: make one there, with Fabric.connect")

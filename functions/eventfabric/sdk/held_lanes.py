@@ -5,11 +5,10 @@ from math import inf
 from time import monotonic
 
 from eventfabric.errors import BackpressureError
-from eventfabric.model import LaneIndex
 from eventfabric.sdk.bundle import Bundle
 
 
-class HeldLanes(dict[LaneIndex, tuple[float, BackpressureError]]):
+class HeldLanes(dict[int, tuple[float, BackpressureError]]):
     """Lanes without credit: when each is tried again, on the monotonic clock, and why it was refused.
 
     Until then, it takes no more than one record's worth. All calls are made under the lock of the publisher.
@@ -21,7 +20,7 @@ class HeldLanes(dict[LaneIndex, tuple[float, BackpressureError]]):
         self._events_max = events_max
         self._until = inf
 
-    def hold(self, lane: LaneIndex, error: BackpressureError) -> bool:
+    def hold(self, lane: int, error: BackpressureError) -> bool:
         """Hold a lane back that was refused; False if there is no time left to try it again."""
         now = monotonic()
         if now >= self._until:
@@ -34,11 +33,11 @@ class HeldLanes(dict[LaneIndex, tuple[float, BackpressureError]]):
         """Hold no lane for longer than that from now on: nobody publishes any more."""
         self._until = min(self._until, monotonic() + seconds)
 
-    def let_go(self, lane: LaneIndex) -> None:
+    def let_go(self, lane: int) -> None:
         """Note that all that waited in a lane is appended, or was given up."""
         self.pop(lane, None)
 
-    def rests(self, lane: LaneIndex) -> bool:
+    def rests(self, lane: int) -> bool:
         """Tell if it is too early to try a lane again."""
         return lane in self and monotonic() < self[lane][0]
 
@@ -47,7 +46,7 @@ class HeldLanes(dict[LaneIndex, tuple[float, BackpressureError]]):
         return min((until for until, _ in self.values()), default=inf) - monotonic()
 
     def refusal(
-        self, lanes: Iterable[LaneIndex], bundles_of: Callable[[LaneIndex], Sequence[Bundle]]
+        self, lanes: Iterable[int], bundles_of: Callable[[int], Sequence[Bundle]]
     ) -> BackpressureError | None:
         """Return why one of these lanes takes no further event. `bundles_of`: what waits in a lane."""
         for lane in lanes:

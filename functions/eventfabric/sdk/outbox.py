@@ -7,9 +7,10 @@ from eventfabric.errors import (
     EventFabricError,
     InvalidEventError,
     Problem,
+    SealedLaneError,
     StreamChangedError,
 )
-from eventfabric.model import Batch, BatchId, EventFields, Lane
+from eventfabric.model import Batch, BatchId, EventFields, Lane, Record
 from eventfabric.ports import Log
 from eventfabric.sdk.bundle import Receipt, receipt
 from eventfabric.sdk.delivery import Transaction
@@ -50,9 +51,9 @@ class OutboxTransaction(Transaction):
         self._log_of = log_of
         self._make_append = append
         self._outgoing: dict[str, Outgoing] = {}
+        self._encoded: list[tuple[str, Encoded]] = []
         self._parts: dict[tuple[str, Lane], list[_NumberedPart]] = {}
         self._records_count = 0
-        self._count = 0
         self._append: OutboxAppend | None = None
         self.receipts: list[Receipt] = []
         """Receipts after the commit, one for each event, in the order of publishing."""
@@ -69,14 +70,24 @@ class OutboxTransaction(Transaction):
         outgoing.stream.check_transactions("a transaction")
         encoded = outgoing.encode(event)
         self._outgoing.setdefault(stream, outgoing)
-        parts = self._parts.setdefault((stream, outgoing.lane_of(encoded)), [])
+        self._plan(stream, encoded, len(self._encoded))
+        self._encoded.append((stream, encoded))
+
+    def _plan(self, stream: str, encoded: Encoded, number: int) -> None:
+        """Give an event its place in a record. TransactionTooLargeError."""
+        parts = self._parts.setdefault((stream, self._outgoing[stream].lane_of(encoded)), [])
         if not parts or not parts[-1].has_room(encoded.attributes[0], encoded.size_bytes):
             check_count(len(self.writes) + self._records_count + 1)
             parts.append(_NumberedPart())
             self._records_count += 1
         parts[-1].add(encoded.row(), encoded.size_bytes)
-        parts[-1].numbers.append(self._count)
-        self._count += 1
+        parts[-1].numbers.append(number)
+
+    def _plan_anew(self) -> None:
+        """Give all events their places again, as a lane was split. TransactionTooLargeError."""
+        self._append, self._parts, self._records_count = None, {}, 0
+        for number, (stream, encoded) in enumerate(self._encoded):
+            self._plan(stream, encoded, number)
 
     def commit(self) -> list[Receipt]:
         """Write everything, or nothing. After an IndeterminateTransactionError, call it again to settle that.
@@ -91,20 +102,29 @@ class OutboxTransaction(Transaction):
         """
         self.ended = True
         self._check_streams()
-        if self._append is None:
-            writes, postings = list(self.writes), self._postings()
-            check_transaction([(posting.lane, posting.batch) for posting in postings], writes)
-            self._append = self._make_append(postings, lambda records: writes)
         if not (self.writes or self._parts):
             return []
         receipts: dict[int, Receipt] = {}
-        records = self._append.run()
-        for record, (stream, _, part) in zip(records, self._records(), strict=True):
+        for record, (stream, _, part) in zip(self._written(), self._records(), strict=True):
             appended = self._outgoing[stream].appended(record)
             for index, (number, row) in enumerate(zip(part.numbers, part.rows, strict=True)):
                 receipts[number] = receipt(appended, index, row[0])
-        self.receipts = [receipts[number] for number in range(self._count)]
+        self.receipts = [receipts[number] for number in range(len(self._encoded))]
         return self.receipts
+
+    def _written(self) -> list[Record]:
+        """Write everything, and return the records of the events. Raises as `commit`."""
+        while True:
+            self._append = self._append or self._prepared()
+            try:
+                return self._append.run()
+            except SealedLaneError:
+                self._plan_anew()
+
+    def _prepared(self) -> OutboxAppend:
+        writes, postings = list(self.writes), self._postings()
+        check_transaction([(posting.lane, posting.batch) for posting in postings], writes)
+        return self._make_append(postings, lambda records: writes)
 
     def _check_streams(self) -> None:
         """Raise as `publish` if a stream takes the events no more, also if it did at an earlier commit."""
@@ -142,9 +162,14 @@ def publish_once(outgoing: Outgoing, log: Log, event: Encoded, append: MakeAppen
 
     OnceConflictError: the earlier event has another key, type or data.
     """
-    row, lane = event.row(), outgoing.lane_of(event)
-    event_id = row[0]
-    appended = append_once(posting(outgoing, log, lane, outgoing.batch_of_one(event)), row, append)
+    row = event.row()
+    event_id, batch = row[0], outgoing.batch_of_one(event)
+    while True:
+        try:
+            appended = append_once(posting(outgoing, log, outgoing.lane_of(event), batch), row, append)
+            break
+        except SealedLaneError:
+            continue  # its lane is another by now
     if isinstance(appended, StandsAlready):
         return Receipt(appended.lane.origin, appended.lane, appended.sequence, event_id)
     return receipt(outgoing.appended(appended), 0, event_id)
@@ -160,4 +185,4 @@ def posting(outgoing: Outgoing, log: Log, lane: Lane, batch: Batch) -> Posting:
     """Return a batch on its way to a lane of the stream."""
     retention_seconds = outgoing.stream.retention_seconds
     table, known, credits = outgoing.stream.table.name, outgoing.known, outgoing.credits
-    return Posting(table, log, lane, batch, retention_seconds, known, credits)
+    return Posting(table, log, lane, batch, retention_seconds, known, credits, outgoing.tree)

@@ -6,7 +6,14 @@ from sys import modules
 from typing import TYPE_CHECKING
 
 from eventfabric import limits
-from eventfabric.errors import InvalidEventError, Problem, SettingError, StreamChangedError
+from eventfabric.errors import (
+    IndeterminateAppendError,
+    InvalidEventError,
+    Problem,
+    SealedLaneError,
+    SettingError,
+    StreamChangedError,
+)
 from eventfabric.model import (
     GENERATION_FIRST,
     Batch,
@@ -28,11 +35,13 @@ from eventfabric.model import (
 from eventfabric.ports import Clock, Entropy
 from eventfabric.sdk import tracing
 from eventfabric.sdk.encoded import Encoded, Place, beside_bytes_of
-from eventfabric.sdk.ending_types import EndingType, ending_of
+from eventfabric.sdk.ending_types import ending_of
 from eventfabric.sdk.event_ids import EventIds
 from eventfabric.sdk.express import Express
+from eventfabric.sdk.known_type import NO_HEADERS, KnownType, headers_bytes
 from eventfabric.sdk.route import Route
-from eventfabric.sdk.schemas import check_content, check_of, check_payload, with_schema
+from eventfabric.sdk.schemas import check_of, check_payload, with_schema
+from eventfabric.services.lanes.tree import LaneTree
 from eventfabric.services.publishing.append import Appended
 from eventfabric.services.publishing.gates import CreditsOf, ungated
 from eventfabric.services.publishing.lane_ends import Known
@@ -47,44 +56,9 @@ _KEYS_REMEMBERED_MAX = 32_768
 _TYPES_REMEMBERED_MAX = 1_000
 _AROUND_BYTES = len(encode_event(("", "", "", 2**62, "", {}, 1, b""))) + 36 + 4 * 5
 """Bytes of a row beside its key, type, source and content: an id of ours, and all length prefixes at their longest."""
-_BARE_BYTES = len(encode_event(("", "", "", 0, "", {}, 0, b"")))
 _KEY_BYTES_REMEMBERED_MAX = 256
 _JSON = int(Kind.JSON)
 _FIELDS = EventFields.__annotations__.keys()
-_NO_HEADERS: Mapping[str, HeaderValue] = {}
-
-
-class _KnownType:
-    """A type whose events were published before. `around_bytes`: most bytes of a row beside its key and content.
-
-    `is_held`: its events are held to a schema, or to an announced end.
-    """
-
-    __slots__ = ("around_bytes", "check", "ending", "headers", "is_held", "type")
-
-    def __init__(
-        self, type_: str, around_bytes: int, check: "SchemaCheck | None", ending: EndingType | None
-    ) -> None:
-        self.type = type_
-        self.check = check
-        self.ending = ending
-        self.is_held = check is not None or ending is not None
-        of_schema: Mapping[str, HeaderValue] = _NO_HEADERS if check is None else check.headers
-        self.headers = of_schema if ending is None else ending.marked(of_schema)
-        self.around_bytes = around_bytes + len(type_.encode()) + _headers_bytes(self.headers)
-
-    def hold(self, content: bytes, now_ms: int) -> None:
-        """Raise InvalidEventError if JSON text does not fit the schema; EndedTypeError after the sunset."""
-        if self.ending is not None:
-            self.ending.check(now_ms)
-        if self.check is not None:
-            check_content(self.check, content)
-
-    def accepts_all(self, contents: Sequence[bytes], now_ms: int) -> bool:
-        """Tell if all JSON texts may be published. EndedTypeError after the sunset."""
-        if self.ending is not None:
-            self.ending.check(now_ms)
-        return self.check is None or self.check.accepts_all(contents)
 
 
 class Outgoing:
@@ -121,13 +95,14 @@ class Outgoing:
         self._source = exact(source)
         self._schemas = schemas
         self._ids = EventIds(entropy)
+        self._origin = region
         self._lanes = [
             Lane(region, GENERATION_FIRST, LaneIndex(index)) for index in range(stream.definition.lanes)
         ]
         self._places: dict[str, Place] = {}
-        self._types: dict[str, _KnownType] = {}
+        self._types: dict[str, KnownType] = {}
         self._around_bytes = len(source.encode()) + _AROUND_BYTES
-        self._latest: Attributes = ("", 0, source, _NO_HEADERS, _JSON)
+        self._latest: Attributes = ("", 0, source, NO_HEADERS, _JSON)
 
     def encode(self, fields: EventFields) -> Encoded:
         """Encode the event of these fields. TypeError and InvalidEventError as `Event` and `encode_event`."""
@@ -163,7 +138,7 @@ class Outgoing:
         check = check_of(self._schemas, self.stream, type_)
         headers = self._marked(type_, headers, check, now_ms)
         moment = now_ms * 1000 if event.stored_time is None else event.stored_time
-        attributes = (type_, moment, source, dict(headers) if headers else _NO_HEADERS, int(payload.kind))
+        attributes = (type_, moment, source, dict(headers) if headers else NO_HEADERS, int(payload.kind))
         size = row_bytes((id_, type_, key, *attributes[1:], payload.content))
         if check is not None:
             check_payload(check, payload)
@@ -189,12 +164,12 @@ class Outgoing:
             headers = ending.taken(headers, now_ms)
         return tracing.with_context(headers) if tracing.API in modules else headers
 
-    def _attributes(self, known: _KnownType, now_ms: int) -> tuple[Attributes, int]:
+    def _attributes(self, known: KnownType, now_ms: int) -> tuple[Attributes, int]:
         """Return attributes of events of a known type, published now with JSON alone, and the bytes around content."""
         type_, around_bytes, headers = known.type, known.around_bytes, known.headers
         moment = now_ms * 1000
         if tracing.API in modules and (traced := tracing.with_context(headers) or headers) is not headers:
-            more_bytes = _headers_bytes(traced) - _headers_bytes(headers)
+            more_bytes = headers_bytes(traced) - headers_bytes(headers)
             return (type_, moment, self._source, traced, _JSON), around_bytes + more_bytes
         latest = self._latest
         if latest[1] != moment or latest[0] is not type_:
@@ -274,7 +249,7 @@ class Outgoing:
         """Validate a key that was not seen yet, and return its place. InvalidEventError."""
         key, type_ = exact(key), exact(type_)
         check_event(id="-", type=type_, key=key, source=self._source, headers=None)
-        row_bytes(("", type_, key, 0, self._source, _NO_HEADERS, _JSON, b""))
+        row_bytes(("", type_, key, 0, self._source, NO_HEADERS, _JSON, b""))
         return self._remember(key, type_)
 
     def _remember(self, key: str, type_: str) -> Place:
@@ -291,7 +266,7 @@ class Outgoing:
             ending = ending_of(self.stream, type_)
             if ending is not None:
                 ending.warn()
-            self._types[type_] = _KnownType(type_, self._around_bytes, check, ending)
+            self._types[type_] = KnownType(type_, self._around_bytes, check, ending)
         return place
 
     def goes_by(self, stream: StreamTopology) -> bool:
@@ -307,13 +282,25 @@ class Outgoing:
                 self._types.clear()
         return True
 
-    def lane(self, index: LaneIndex) -> Lane:
-        """Return the lane of that index."""
-        return self._lanes[index]
+    @property
+    def tree(self) -> LaneTree:
+        """The stream's lanes in this Region, as far as they were met."""
+        return self._route.tree_of(self._origin)
+
+    def lane(self, root: LaneIndex, key: str) -> Lane:
+        """Return the lane of a key of the root of that index."""
+        tree = self.tree
+        return tree.below(self._lanes[root], key) if tree else self._lanes[root]
 
     def lane_of(self, event: Encoded) -> Lane:
         """Return the lane of a single event."""
-        return self.lane(event.places[0][0])
+        root, key, _ = event.places[0]
+        return self.lane(root, key)
+
+    def below(self, sealed: SealedLaneError, key: str) -> Lane:
+        """Return the lane of a key where a lane of it was split, in whichever Region that is."""
+        assert isinstance(sealed.lane, Lane)
+        return self._route.tree_of(sealed.lane.origin).below(sealed.lane, key)
 
     def batch_id(self) -> bytes:
         """Return a new batch id."""
@@ -342,13 +329,26 @@ class Outgoing:
         unsettled: Record | None = None,
         acks: int = 1,
         is_atomic: bool = True,
+        doubt: IndeterminateAppendError | None = None,
     ) -> Appended:
         """Append a batch; see sdk.route. Raises as `current` before anything is written, and StreamChangedError."""
         stream = self._current()
         if not self.goes_by(stream):
             raise StreamChangedError(stream.name, len(self._lanes), stream.definition.lanes)
         route = self._route
-        return self.appended(route.append(lane, batch, unsettled=unsettled, acks=acks, is_atomic=is_atomic))
+        record = route.append(lane, batch, unsettled=unsettled, acks=acks, is_atomic=is_atomic, doubt=doubt)
+        return self.appended(record)
+
+    def append_event(self, event: Encoded, *, acks: int) -> Appended:
+        """Append a single event to its lane; where that was split, to the child of its key. Raises as `append`."""
+        lane, batch = self.lane_of(event), self.batch_of_one(event)
+        doubt: IndeterminateAppendError | None = None
+        while True:
+            try:
+                return self.append(lane, batch, acks=acks, doubt=doubt)
+            except SealedLaneError as sealed:
+                assert isinstance(sealed.batch, Batch)
+                lane, batch, doubt = self.below(sealed, event.places[0][1]), sealed.batch, sealed.doubt
 
     def steady_ms(self) -> int:
         """Return the milliseconds of a clock that nobody sets."""
@@ -363,11 +363,6 @@ class Outgoing:
         if self._express is not None and self.stream.definition.express:
             self._express.ring(self.stream, record)
         return Appended(record.lane, record.sequence, record.count)
-
-
-def _headers_bytes(headers: Mapping[str, HeaderValue]) -> int:
-    """Return the bytes that headers add to a row without any."""
-    return len(encode_event(("", "", "", 0, "", headers, 0, b""))) - _BARE_BYTES if headers else 0
 
 
 def _of_types(stream: StreamTopology) -> tuple[object, object]:

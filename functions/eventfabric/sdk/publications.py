@@ -16,7 +16,6 @@ from eventfabric.errors import (
     UnlistedStreamError,
 )
 from eventfabric.model import (
-    GENERATION_FIRST,
     HOPS,
     Event,
     EventFields,
@@ -27,12 +26,12 @@ from eventfabric.model import (
     StreamName,
     check_event,
     exact,
-    lane_index,
 )
 from eventfabric.ports import Attempt, Clock
 from eventfabric.sdk import tracing
 from eventfabric.sdk.ending_types import ending_of
 from eventfabric.sdk.schemas import check_of, check_payload, with_schema
+from eventfabric.services.lanes.tree import LaneTrees
 from eventfabric.stream_topology import StreamTopology, name_of_state
 from eventfabric.wire.batch import row_bytes
 from eventfabric.wire.payload_codec import Row
@@ -57,12 +56,13 @@ class Publications:
         clock: Clock,
         may_repeat: bool,
         as_known: Callable[[StreamTopology], StreamTopology] = lambda target: target,
+        trees: LaneTrees | None = None,
         schemas: "SchemaChecks | None" = None,
     ) -> None:
         """`subscription`: name of the subscription's state. `stream`: that which it subscribes to.
 
         `may_repeat`: its events may be handled again, so that `once` counts. `as_known`: returns a target as it is by
-        what the process knows, without a call. `schemas`: those to which
+        what the process knows, without a call. `trees`: lanes as far as they were met. `schemas`: those to which
         events are held.
         """
         self.subscription = subscription
@@ -72,6 +72,7 @@ class Publications:
         self.clock = clock
         self.may_repeat = may_repeat
         self.as_known = as_known
+        self.trees = LaneTrees() if trees is None else trees
         self.schemas = schemas
 
     def of(self, attempt: Attempt) -> "DeliveryPublications":
@@ -116,9 +117,9 @@ class DeliveryPublications:
             raise TooManyHopsError(name_of_state(publications.subscription), hops)
         id_ = self._id(source, name)
         row = self._row(target, Event(**fields), id_, hops)
-        index = lane_index(row[2], target.definition.lanes)
-        lane = Lane(publications.region, GENERATION_FIRST, index)
-        self._take(Published(stream, lane, row, row_bytes(row), once))
+        # By the lanes that it goes to, the records of a commit are counted.
+        tree = publications.trees.of(stream, publications.region, target.definition.lanes)
+        self._take(Published(stream, tree.lane_of(row[2]), row, row_bytes(row), once))
         return row[0]
 
     def _take(self, event: Published) -> None:

@@ -14,10 +14,10 @@ from eventfabric.errors import (
     SettingError,
 )
 from eventfabric.model import Event, EventFields
-from eventfabric.sdk.bundle import PendingReceipt, PendingReceipts
 from eventfabric.sdk.bundles import Bundles
 from eventfabric.sdk.encoded import Encoded
 from eventfabric.sdk.outgoing import Outgoing
+from eventfabric.sdk.pending import PendingReceipt, PendingReceipts
 
 _log = getLogger("eventfabric")
 WhenFull: TypeAlias = Literal["wait", "raise"]

@@ -3,6 +3,9 @@
 A Region that gave no reply in time is left alone for a while; then one batch tries it again. A batch whose put had no
 reply goes to the next Region with a note of where it may also stand, so that delivery hands out one of the two copies.
 A record can carry only one note, so a noted batch without a reply goes no further.
+
+Each Region's lanes are split for themselves. Where a batch comes to the seal of a lane, its caller cuts it, and appends
+each part to the lane of its keys there. The parts keep what the batch went through: its id, its note and its doubt.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -21,10 +24,12 @@ from eventfabric.errors import (
     IndeterminateAppendError,
     OutcomeUnknownError,
     PortError,
+    SealedLaneError,
     UnconfirmedAppendError,
 )
 from eventfabric.model import Batch, Lane, Note, Record, Region
 from eventfabric.ports import Clock, Log
+from eventfabric.services.lanes.tree import LaneTree
 from eventfabric.services.publishing.append import Appender
 
 _log = getLogger("eventfabric")
@@ -95,7 +100,10 @@ class Route:
         appender_of: Callable[[Region], Appender],
         log_of: Callable[[Region], Log],
         health: Health,
+        tree_of: Callable[[Region], LaneTree],
     ) -> None:
+        """`tree_of`: the lanes of a Region, as far as they were met."""
+        self.tree_of = tree_of
         self.stream = stream
         self._regions = tuple(regions)
         self._every = (*regions, *others)
@@ -111,8 +119,9 @@ class Route:
         unsettled: Record | None = None,
         acks: int = 1,
         is_atomic: bool = True,
+        doubt: IndeterminateAppendError | None = None,
     ) -> Record:
-        """Append the batch to the lane, or to the lane of its index in the next Region that answers.
+        """Append the batch to the lane, or to that of its keys in the next Region that answers.
 
         Args:
             lane: the lane of every event of the batch.
@@ -120,10 +129,13 @@ class Route:
             unsettled: as in Appender.append; settled first, in its own Region.
             acks: number of Regions that must have the record before this returns, 1 or 2.
             is_atomic: as in Appender.append.
+            doubt: that of the SealedLaneError, for part of a batch that was cut.
 
         Raises as Appender.append, and UnconfirmedAppendError. An error says where the batch may be, in all Regions.
+        SealedLaneError: nothing is written where a lane of its keys was split; it says in which Region that is. It has
+        the batch as it is to be cut, and the doubt that goes with each part.
         """
-        record = self._appended(lane, batch, unsettled, acks, is_atomic=is_atomic)
+        record = self._appended(lane, batch, unsettled, acks, is_atomic=is_atomic, doubt=doubt)
         if acks > 1:
             if record.count < batch.count:
                 batch = Batch(record.batch_id, record.count, record.types, record.payload)
@@ -131,10 +143,17 @@ class Route:
         return record
 
     def _appended(
-        self, lane: Lane, batch: Batch, unsettled: Record | None, acks: int, *, is_atomic: bool
+        self,
+        lane: Lane,
+        batch: Batch,
+        unsettled: Record | None,
+        acks: int,
+        *,
+        is_atomic: bool,
+        doubt: IndeterminateAppendError | None,
     ) -> Record:
         failure: AppendError | PortError | BackpressureError | None = self._lasting_doubt(
-            batch, unsettled, acks
+            batch, unsettled, acks, doubt
         )
         for region, timeout_seconds in _with_patience(self._order(batch, unsettled)):
             try:
@@ -148,6 +167,9 @@ class Route:
                 if batch.note is not None:
                     break
                 batch = replace(batch, note=Note(put.lane, put.sequence))
+            except SealedLaneError as error:
+                _add_to(error, batch, failure)
+                raise
             except (ContendedAppendError, PortError, BackpressureError) as error:
                 if failure is None and not _is_outage(error):
                     raise  # no reason to use another Region
@@ -157,9 +179,18 @@ class Route:
         raise failure
 
     def _lasting_doubt(
-        self, batch: Batch, unsettled: Record | None, acks: int
+        self, batch: Batch, unsettled: Record | None, acks: int, doubt: IndeterminateAppendError | None
     ) -> IndeterminateAppendError | None:
-        """Return the doubt about a noted copy, which lasts whatever becomes certain about the unsettled one."""
+        """Return the doubt about a noted copy, which lasts whatever becomes certain about the unsettled one.
+
+        `doubt`: that about the whole batch of which this one is a part.
+        """
+        if doubt is not None:
+            is_noted_there = batch.note is not None and batch.note.lane == doubt.record.lane
+            part = replace(batch, note=None) if is_noted_there else batch
+            return IndeterminateAppendError(
+                self.stream, doubt.record, part, cause=doubt.__cause__, acks=doubt.acks
+            )
         if unsettled is None or batch.note is None:
             return None
         return IndeterminateAppendError(self.stream, unsettled, batch, acks=acks)
@@ -187,13 +218,20 @@ class Route:
             if _is_outage(error):
                 self._health.silent(region)
             raise
+        except SealedLaneError:
+            self._health.replied(region)
+            raise
         self._health.replied(region)
         return record
 
     def _order(self, batch: Batch, unsettled: Record | None) -> list[Region]:
         """Return the Regions to try. What is unsettled is settled in its own Region first, even from another Region."""
         if unsettled is None:
-            return self._health.in_order(self._regions)
+            regions = self._health.in_order(self._regions)
+            if batch.note is None:
+                return regions
+            # Part of a batch that was cut: never a second time in the Region where it may stand.
+            return [region for region in regions if region != batch.note.lane.origin]
         first = unsettled.lane.origin
         if batch.note is not None:
             return [first]
@@ -223,9 +261,17 @@ def _is_outage(error: AppendError | PortError | BackpressureError) -> bool:
     return isinstance(error, IndeterminateAppendError) or isinstance(error.__cause__, OutcomeUnknownError)
 
 
+def _add_to(
+    sealed: SealedLaneError, batch: Batch, failure: AppendError | PortError | BackpressureError | None
+) -> None:
+    """Add all that the parts of a batch keep to the error that says where it came to a seal."""
+    sealed.batch = batch
+    sealed.doubt = failure if isinstance(failure, IndeterminateAppendError) else None
+
+
 def _with_patience(order: Sequence[Region]) -> Iterator[tuple[Region, float | None]]:
     """Yield each Region to try with the time to wait for it; None for the last, after which there is no other."""
-    *others, last = order
-    for region in others:
+    for region in order[:-1]:
         yield region, limits.REGION_PATIENCE_SECONDS
-    yield last, None
+    for region in order[-1:]:
+        yield region, None

@@ -8,6 +8,7 @@ from eventfabric.model import Region, StreamName
 from eventfabric.ports import Clock, Entropy, Ledger, Log
 from eventfabric.sdk.route import Health, Route
 from eventfabric.services.catalogue.streams import DeclaredStreams
+from eventfabric.services.lanes.tree import LaneTree, LaneTrees
 from eventfabric.services.publishing.append import Appender
 from eventfabric.services.publishing.gates import CreditsOf, Gating, ungated
 from eventfabric.services.publishing.lane_ends import Known, KnownMarks
@@ -41,6 +42,7 @@ class Routes:
         self._append_timeout_seconds = append_timeout_seconds
         self._streams = streams
         self._gating = gating
+        self._trees = LaneTrees()
 
     def of(self, stream: StreamTopology) -> Route:
         """Return the route of a stream as it is deployed now."""
@@ -56,6 +58,7 @@ class Routes:
                 timeout_seconds=self._append_timeout_seconds,
                 known=self.known(stream, region),
                 credits=self.credits(stream, region),
+                seals=self.tree(stream, region),
             )
 
         regions = [Region(region) for region in stream.definition.regions]
@@ -67,7 +70,12 @@ class Routes:
             appender_of=appender_of,
             log_of=lambda region: self.log_of(stream, region),
             health=self.health,
+            tree_of=partial(self.tree, stream),
         )
+
+    def tree(self, stream: StreamTopology, region: Region) -> LaneTree:
+        """Return the lanes of a stream in a Region, as far as they were met: by all that publishes there."""
+        return self._trees.of(stream.name, region, stream.definition.lanes)
 
     def known(self, stream: StreamTopology, region: Region) -> Known | None:
         """Return what looks up what reconciliation remembers of a stream's lanes; None if nothing can."""

@@ -30,9 +30,9 @@ class Published:
 
     @property
     def digest(self) -> bytes:
-        """Digest of what makes two of them one event: all but when it was published."""
+        """Digest of what makes two of them one event: all but when it was published, and how far its lane was split."""
         id_, type_, key, _, source, _, kind, content = self.row
-        return _digest(self.stream, str(self.lane), id_, type_, key, source, str(kind), content).digest()
+        return _digest(self.stream, str(self.lane.root), id_, type_, key, source, str(kind), content).digest()
 
 
 Effect: TypeAlias = Write | Published

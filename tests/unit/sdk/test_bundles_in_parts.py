@@ -12,7 +12,7 @@ from eventfabric.errors import (
     PublishNotAttemptedError,
 )
 from eventfabric.model import EMPTY_TAIL, Batch, BatchId, Lane, record_at
-from eventfabric.sdk.bundle import PendingReceipt
+from eventfabric.sdk.pending import PendingReceipt
 from eventfabric.sdk.publisher import Publisher
 from eventfabric.services.publishing.append import Appended
 from eventfabric.testing.memory.faults import Fault
@@ -27,7 +27,7 @@ def land_in_parts(publisher: Publisher, monkeypatch: pytest.MonkeyPatch, count: 
     """Have each record take so many events at most. Return the batches that are given to be appended, as they come."""
     whole, given = publisher.outgoing.append, list[Batch]()
 
-    def append(lane: Lane, batch: Batch, *, acks: int, is_atomic: bool) -> Appended:
+    def append(lane: Lane, batch: Batch, *, acks: int, is_atomic: bool, doubt: None) -> Appended:
         given.append(batch)
         assert not is_atomic
         if batch.count > count:
@@ -35,7 +35,7 @@ def land_in_parts(publisher: Publisher, monkeypatch: pytest.MonkeyPatch, count: 
             batch = batch_of_rows(
                 BatchId(bytes([len(given)]) * 16), [stored(event) for event in events[:count]]
             )
-        return whole(lane, batch, acks=acks, is_atomic=is_atomic)
+        return whole(lane, batch, acks=acks, is_atomic=is_atomic, doubt=doubt)
 
     monkeypatch.setattr(publisher.outgoing, "append", append)
     return given

@@ -26,7 +26,7 @@ from eventfabric.errors import (
 )
 from eventfabric.limits import RECORD_PAYLOAD_BYTES_MAX, RECORD_TYPES_MAX
 from eventfabric.model import Lane, SequenceNumber
-from eventfabric.sdk.bundle import PendingReceipt
+from eventfabric.sdk.pending import PendingReceipt
 from eventfabric.sdk.publisher import Publisher
 from eventfabric.testing.memory.entropy import SeededEntropy
 from eventfabric.testing.memory.faults import Fault, Faults, nth

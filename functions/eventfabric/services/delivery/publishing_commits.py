@@ -42,7 +42,7 @@ from eventfabric.services.delivery.context import Uncommitted, VisitContext
 from eventfabric.services.delivery.endings import PublishRefused
 from eventfabric.services.delivery.patience import Patience
 from eventfabric.telemetry import Metric
-from eventfabric.wire.published import Published
+from eventfabric.wire.published import Parts, Published
 
 if TYPE_CHECKING:
     from eventfabric.services.delivery.target_streams import TargetStreams, TargetWrites
@@ -209,6 +209,7 @@ class PublishingCommit:
         self._context = context
         self._published = published
         self._records = _targets_of(context).prepare(published)
+        self._counted = len(Parts(published))
         self._key = key
         self._read = read
         self._moved = moved
@@ -271,9 +272,20 @@ class PublishingCommit:
         self._context.ledger.commit(self._key, never, self._moved, records=records)
         return WriteRefused(-1, error.reason.partition(":")[0], error.reason)
 
+    def _check_count(self, records: int) -> None:
+        """Raise StateRefusedError if lanes were split, so that the events need more records than were counted for them.
+
+        The lane's next run knows the seals, and so counts anew. No handler is to blame.
+        """
+        others = len(self._writes) + len(self._parked) + len(self._decided) + 1
+        if records > self._counted and records + others > limits.TRANSACTION_ACTIONS_MAX:
+            reason = f"lanes were split: {records} records and {others} writes do not fit into one commit"
+            raise StateRefusedError("publish", reason)
+
     def _sent(self) -> Committed | RaceLost | WriteRefused | SameItemTwice | Occupied:
         """Send the commit once, with records for where the lanes go on by now."""
         records = self._records.made(self._context.side_by_side)
+        self._check_count(len(records))
         outcome = self._context.ledger.commit(
             self._key,
             self._read,

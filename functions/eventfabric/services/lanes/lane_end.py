@@ -4,6 +4,7 @@
     [ 30 ][ 40 ]  . . .  [ 1099511627776 ]  it does not, and is far away: the lane goes on after the last that does
     [ 30 ][ 40 ]  ?  [ 60 ]                 it does not, and is near: a record may be lost, so nothing is put there
     place 50, nothing else                  all has expired: the place says where the lane goes on
+    . . .  [ seal ]                         the lane has ended there, whatever else is left of it
 
 A lane that was split off begins at its parent's seal, with the sequence and chain that stand behind that: its `start`.
 
@@ -118,18 +119,21 @@ def _fits(log: Log, newer: Record, older: Record, now_ms: int, start: Tail) -> b
     """Tell if two records of a lane continue each other, and also the lane before them."""
     if not _continues(newer, older, now_ms):
         return False
-    return newer.sequence == older.tail.sequence or not _is_cut_off(log, older, now_ms, start)
+    is_next = newer.sequence == older.tail.sequence
+    return is_next or newer.is_seal or not _is_cut_off(log, older, now_ms, start)
 
 
 def _continues(newer: Record, older: Record, now_ms: int) -> bool:
     """Tell if a record continues an older one: directly, by its chain, or across records that may have expired."""
+    if older.is_seal:
+        return False  # nothing stands behind a seal
     if newer.sequence == older.tail.sequence:
         return newer.extends(older.chain)
     # Records expire in no order, so those between the two may be gone. That explains no item far away: a lane
     # that was quiet for so long has a place.
     is_near = 0 < newer.sequence - older.tail.sequence <= limits.FAR_EVENTS
-    # A seal never expires itself, and those before it may all the same.
-    expires = is_near and (newer if not newer.is_seal else older).expires_at is not None
+    # A seal never expires. So it may be all that is left, or nearly, however far the lane had come.
+    expires = newer.is_seal or (is_near and newer.expires_at is not None)
     return expires and (older.expires_at is None or may_have_expired(older, now_ms))
 
 
@@ -183,7 +187,7 @@ def _oldest(oldest: Record | None, beyond: list[SequenceNumber], before: Tail, p
     is_first = oldest.sequence == before.sequence and oldest.extends(before.chain)
     # No lane comes so far without a place: that is noted while the lane is quiet, before one record is left.
     is_near = oldest.sequence - before.sequence <= limits.FAR_EVENTS
-    may_follow_expired = oldest.expires_at is not None or oldest.is_seal
-    if is_first or (oldest.sequence > before.sequence and may_follow_expired and is_near):
+    may_be_left = oldest.is_seal or (oldest.expires_at is not None and is_near)
+    if is_first or (oldest.sequence > before.sequence and may_be_left):
         return LaneEnd(oldest.tail, oldest, tuple(sorted(beyond)), place)
     return LaneEnd(before, None, tuple(sorted([*beyond, oldest.sequence])), place)

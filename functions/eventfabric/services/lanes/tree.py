@@ -17,12 +17,10 @@ from eventfabric.model import (
 )
 
 
-class LaneTree:
-    """The lanes of one stream in one origin that were split, with their ends. Threads may share it: it only grows."""
+class Seals:
+    """The lanes of one stream that were split, with their ends. Threads may share it: it only grows."""
 
-    def __init__(self, origin: Region, lanes: int) -> None:
-        """`lanes`: number of lanes with which the stream began."""
-        self._origin, self._lanes = origin, lanes
+    def __init__(self) -> None:
         self._seals: dict[Lane, Tail] = {}
 
     def __bool__(self) -> bool:
@@ -49,6 +47,21 @@ class LaneTree:
         end = self._seals.get(lane.parent)
         return None if end is None else tail_behind(end)
 
+    def leaves(self, lane: Lane) -> list[Lane]:
+        """Return the lanes below one, or the lane itself, that were not split: in the order of their keys' digests."""
+        if lane not in self._seals:
+            return [lane]
+        return [leaf for child in lane.children for leaf in self.leaves(child)]
+
+
+class LaneTree(Seals):
+    """The lanes of one stream in one origin that were split, and so the lanes of its keys."""
+
+    def __init__(self, origin: Region, lanes: int) -> None:
+        """`lanes`: number of lanes with which the stream began."""
+        super().__init__()
+        self._origin, self._lanes = origin, lanes
+
     def lane_of(self, key: str) -> Lane:
         """Return the lane to which the events of a key go by now."""
         return self.below(lane_of(key, self._origin, self._lanes), key)
@@ -64,8 +77,15 @@ class LaneTree:
         last = self.lane_of(key)
         return [last.above(number) for number in range(generation, last.generation + 1)]
 
-    def leaves(self, lane: Lane) -> list[Lane]:
-        """Return the lanes below one, or the lane itself, that were not split: in the order of their keys' digests."""
-        if lane not in self._seals:
-            return [lane]
-        return [leaf for child in lane.children for leaf in self.leaves(child)]
+
+class LaneTrees:
+    """Trees of streams in Regions, shared by all in a process that publishes there."""
+
+    def __init__(self) -> None:
+        self._trees: dict[tuple[str, Region, int], LaneTree] = {}
+
+    def of(self, stream: str, region: Region, lanes: int) -> LaneTree:
+        """Return the lanes of a stream in a Region, as far as they were met. `lanes`: with how many it began."""
+        place = stream, region, lanes
+        tree = self._trees.get(place)
+        return self._trees.setdefault(place, LaneTree(region, lanes)) if tree is None else tree

@@ -6,6 +6,7 @@ tail known? ── no ─> read it
 put at tail if nobody wrote there ── written ─────────────> done
     ^                             ── there: my record ────> done, an earlier try landed
     │                             ── there: another's ────> its end is the next tail
+    │                             ── there: a seal ───────> the lane has ended: SealedLaneError
     │                             ── throttled ───────────> the SAME record again
     │                             ── no reply ────────────> the SAME record again, never at another sequence
     └─ back-off with jitter ──────┘
@@ -14,7 +15,7 @@ put at tail if nobody wrote there ── written ──────────�
 from collections.abc import Callable
 from dataclasses import dataclass
 from threading import Lock
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from eventfabric import limits
 from eventfabric.deadline import call_within, seconds_left
@@ -24,10 +25,12 @@ from eventfabric.errors import (
     IndeterminateAppendError,
     OutcomeUnknownError,
     RefusedError,
+    SealedLaneError,
     ThrottledError,
 )
 from eventfabric.model import Batch, BatchId, Lane, Record, SequenceNumber, Tail, record_at, to_ms
 from eventfabric.ports import Clock, Entropy, Log
+from eventfabric.services.lanes.tree import Seals
 from eventfabric.services.publishing.gates import CreditsOf, ungated
 from eventfabric.services.publishing.lane_ends import Known, LaneEnds
 from eventfabric.services.publishing.tries import Tries
@@ -35,6 +38,8 @@ from eventfabric.services.publishing.turns import Turns
 
 if TYPE_CHECKING:
     from eventfabric.services.publishing.credits import KnownCredits
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,12 +72,17 @@ class Appender:
         timeout_seconds: float = limits.APPEND_TIMEOUT_SECONDS,
         known: Known | None = None,
         credits: CreditsOf = ungated,
+        seals: Seals | None = None,
     ) -> None:
         """`known`: what reconciliation remembers of a lane, asked if the log leaves doubt; None: nobody remembers.
 
-        `credits`: what is known of the credits of the stream; None while no subscription gates it.
+        `credits`: what is known of the credits of the stream; None while no subscription gates it. `seals`: those met
+        so far in its lanes in the Region; the appender adds to them.
         """
-        self._ends = LaneEnds(log, clock=clock, expires=retention_seconds is not None, known=known)
+        self._seals = Seals() if seals is None else seals
+        self._ends = LaneEnds(
+            log, clock=clock, expires=retention_seconds is not None, known=known, seals=self._seals
+        )
         self.stream = stream
         self._log = log
         self._clock = clock
@@ -99,7 +109,7 @@ class Appender:
         """Append the batch, and return the record that holds it.
 
         Args:
-            lane: the lane of every event of the batch.
+            lane: the lane of every event of the batch. If a lane above it was not split here, that one takes it.
             batch: the batch to append.
             unsettled: the record whose put had no reply, from an IndeterminateAppendError of this very batch. It is
                 settled first, so that the batch stands in the log once. Without it, a batch that is given twice stands
@@ -115,12 +125,17 @@ class Appender:
             ContendedAppendError: not written; other publishers, or throttling, were in the way until the time was up.
             IndeterminateAppendError: no reply in time; it may be written.
             RefusedError: not written; the service refuses such puts.
+            SealedLaneError: not written; the lane was split, so that each event goes to the child of its key.
             UncertainTailError: not written; the item at the lane's end cannot be believed.
             OutcomeExpiredError: `unsettled` would have expired by now, so nothing tells if it was written.
         """
         timeout_ms = self._timeout_ms if timeout_seconds is None else int(timeout_seconds * 1000)
         timeout_ms = max(0, int(min(timeout_ms, 1000 * seconds_left())))
         until_ms = self._clock.steady_ms() + timeout_ms
+        if unsettled is not None:
+            lane = unsettled.lane
+        elif not lane.is_root or self._seals:
+            lane = self._taking(lane, batch, timeout_ms=timeout_ms, until_ms=until_ms)
         turn, inside = self._turns.of(lane), Lock()
         # `inside` is released even if a signal's handler ends the append between any two lines; see turns.py.
         with inside:
@@ -137,16 +152,30 @@ class Appender:
             finally:
                 turn.pass_on()
 
+    def _taking(self, lane: Lane, batch: Batch, *, timeout_ms: int, until_ms: int) -> Lane:
+        """Return the lane that takes a batch: this one or one above it. SealedLaneError if it was split."""
+        tried = _Try(self, lane, batch, None, timeout_ms=timeout_ms, until_ms=until_ms)
+        if any(not self._seals.is_split(lane.above(generation)) for generation in range(lane.generation)):
+            lane = call_within(timeout_ms / 1000 + limits.LAST_TRY_SECONDS, tried.taking)
+        if self._seals.is_split(lane):
+            raise tried.sealed()
+        return lane
+
     def look(self, lane: Lane, batch: Batch, *, timeout_seconds: float) -> None:
         """Read where a batch would be put, unless this process knows; so a doubt shows before anything is put.
 
-        Raises UncertainTailError, ContendedAppendError, RefusedError.
+        Raises UncertainTailError, ContendedAppendError, RefusedError, SealedLaneError.
         """
+        timeout_ms = int(timeout_seconds * 1000)
+        until_ms = self._clock.steady_ms() + timeout_ms
+        if not lane.is_root or self._seals:
+            lane = self._taking(lane, batch, timeout_ms=timeout_ms, until_ms=until_ms)
         if lane not in self._tails:
-            timeout_ms = int(timeout_seconds * 1000)
-            until_ms = self._clock.steady_ms() + timeout_ms
             tried = _Try(self, lane, batch, None, timeout_ms=timeout_ms, until_ms=until_ms)
-            self._tails[lane] = call_within(timeout_seconds + limits.LAST_TRY_SECONDS, tried.read_tail)
+            tail = call_within(timeout_seconds + limits.LAST_TRY_SECONDS, tried.read_tail)
+            if tail.is_sealed:
+                raise tried.sealed()
+            self._tails[lane] = tail
 
     def saw(self, record: Record) -> None:
         """Remember a record that somebody else in this process appended, as where its lane ends."""
@@ -231,6 +260,9 @@ class _Try:
             # Nobody wrote here since this process did: its memory is right again.
             if self._tail == self._memory:
                 self._appender._contended.discard(self._lane)
+        if self._tail.is_sealed:
+            self._appender._seals.learn(self._lane, self._tail)
+            raise self.sealed()
         self._put_batch = self._batch
         record = self._record_at(self._tail)
         credits = self.credits()
@@ -244,6 +276,10 @@ class _Try:
                 self._put_batch = batch_of_some(record, range(count), batch_id)
                 record = self._record_at(self._tail)
         return record
+
+    def sealed(self) -> SealedLaneError:
+        """Return the error that says that the lane was split."""
+        return SealedLaneError(self._appender.stream, self._lane, self._lane.children, self._batch)
 
     def _fitting(self, credits: "KnownCredits", tail: Tail) -> int:
         """Return how many events there is credit for at a tail. BackpressureError if for none."""
@@ -326,7 +362,11 @@ class _Try:
         """Read where the batch would be put."""
         return self._read(lambda: self._appender._ends.tail(self._lane))
 
-    def _read(self, read: Callable[[], Tail]) -> Tail:
+    def taking(self) -> Lane:
+        """Read which lane takes the batch: its own or, if that was not split off here, one above it."""
+        return self._read(lambda: self._appender._ends.taking(self._lane))
+
+    def _read(self, read: Callable[[], T]) -> T:
         while True:
             try:
                 return read()

@@ -86,6 +86,7 @@ class OutboxAppend:
             ContendedTransactionError: nothing was written; other publishers, or throttling, were in the way.
             IndeterminateTransactionError: no reply in time; `run` again settles it.
             UncertainTailError: nothing was written; the item at a lane's end cannot be believed.
+            SealedLaneError: nothing was written; a lane was split, so that all is to be planned and counted anew.
             BackpressureError: nothing was even sent; subscriptions hold the producers of a lane back.
             OutcomeExpiredError: the transaction to be settled would have expired, or has no event and was forgotten by
                 DynamoDB: nothing tells if it was written.

@@ -1,12 +1,14 @@
 """Posted tails: where records of one transaction go, by what this process last saw of their lanes."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 
 from eventfabric import limits
+from eventfabric.errors import SealedLaneError
 from eventfabric.model import Batch, Lane, Record, Tail, record_at
 from eventfabric.ports import Clock, Log
+from eventfabric.services.lanes.tree import Seals
 from eventfabric.services.publishing.gates import CreditsOf, ungated
 from eventfabric.services.publishing.lane_ends import Known, LaneEnds
 
@@ -28,6 +30,8 @@ class Posting:
     """Look-up of the mark in which reconciliation remembers the lane, used if its log leaves doubt; None: unknown."""
     credits: CreditsOf = ungated
     """Look-up of what is known of the stream's credits."""
+    seals: Seals = field(default_factory=Seals)
+    """Seals met so far of the stream's lanes there."""
 
 
 class PostedTails:
@@ -50,7 +54,7 @@ class PostedTails:
         `side_by_side`: makes several reads at the same time. The longer they take, the likelier somebody else writes.
 
         Raises PortError if a tail cannot be read; what was read before is remembered. UncertainTailError. Raises
-        BackpressureError if one of the lanes has no credit.
+        BackpressureError if one of the lanes has no credit, SealedLaneError if one was split.
         """
         now_ms = self._clock.now_ms()
         unknown = {(posting.table, posting.lane): posting for posting in postings}
@@ -97,9 +101,15 @@ class PostedTails:
         # By the wall clock, because the steady one stands still while a process is suspended.
         if tail is not None and 0 <= now_ms - seen_ms < 1000 * limits.EXPIRY_MARGIN_SECONDS:
             return tail
+        if posting.seals.is_split(posting.lane):
+            raise _sealed(posting)
         expires = posting.retention_seconds is not None
-        ends = LaneEnds(posting.log, clock=self._clock, expires=expires, known=posting.known)
+        ends = LaneEnds(
+            posting.log, clock=self._clock, expires=expires, known=posting.known, seals=posting.seals
+        )
         tail = ends.tail(posting.lane)
+        if tail.is_sealed:
+            raise _sealed(posting)
         self._tails[place] = tail, now_ms
         if self._landed.get(place) == tail:
             self._contended.discard(place)
@@ -112,6 +122,9 @@ class PostedTails:
         # What does not continue the lane may be a far item, and only a read of the lane's end can tell.
         tail, _ = self._tails.pop(place, (None, 0))
         if tail is not None and occupant.sequence == tail.sequence and occupant.extends(tail.chain):
+            if occupant.is_seal:
+                posting.seals.learn(posting.lane, occupant.tail)
+                return
             self._tails[place] = occupant.tail, self._clock.now_ms()
 
     def landed(self, postings: Sequence[Posting], records: Sequence[Record]) -> None:
@@ -127,3 +140,7 @@ class PostedTails:
     def forget(self) -> None:
         """Forget the tails, because they may be old."""
         self._tails.clear()
+
+
+def _sealed(posting: Posting) -> SealedLaneError:
+    return SealedLaneError(posting.table, posting.lane, posting.lane.children, posting.batch)

@@ -3,10 +3,11 @@
 the ends of all lanes      read before the first write: while one is in doubt, nothing is appended to the others
 lanes with `once` events   first, since only they may refuse an event
 each lane's events         in the order in which they were published, as few records as possible
+a lane that was split      what is left for it goes to its children, in that order
 """
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from eventfabric import limits
 from eventfabric.errors import (
@@ -20,10 +21,11 @@ from eventfabric.errors import (
     OutcomeUnknownError,
     PortError,
     RefusedError,
+    SealedLaneError,
     ThrottledError,
     TransactionRefusedError,
 )
-from eventfabric.model import Batch, Record
+from eventfabric.model import Batch, Lane, Record
 from eventfabric.ports import Clock
 from eventfabric.services.publishing.append import Appender
 from eventfabric.wire.batch import Part
@@ -76,10 +78,13 @@ class TargetAppend:
         writes: list[TargetWrite],
         *,
         clock: Clock,
+        lane_of: Callable[[Published], Lane],
         appender_of: Callable[[str], Appender],
         batch_of: Callable[[Part], Batch],
         append_once: Callable[[TargetWrite, float, bool], None],
     ) -> None:
+        """`lane_of`: the lane of an event, by the seals that were met."""
+        self._lane_of = lane_of
         self._writes = writes
         self._clock = clock
         self._appender_of = appender_of
@@ -103,7 +108,11 @@ class TargetAppend:
                 # The first is tried, for a second, however late it is: a slow handler would publish nothing for ever.
                 if self.count and self._seconds(deadline_ms) <= 0:
                     raise OutcomeUnknownError("publish", "the invocation's time is up")
-                self._carry_out(self._writes[0], deadline_ms, beyond_credit)
+                try:
+                    self._carry_out(self._writes[0], deadline_ms, beyond_credit)
+                except SealedLaneError:
+                    self._cut(self._writes[0].target)
+                    continue
                 self.landed += self._writes.pop(0).events
                 self.count += 1
         except BackpressureError as error:
@@ -121,16 +130,32 @@ class TargetAppend:
         """Return the seconds for which a write may be tried."""
         return min(limits.APPEND_TIMEOUT_SECONDS, max(0.0, (deadline_ms - self._clock.now_ms()) / 1000))
 
+    def _cut(self, target: Target) -> None:
+        """Have what is left for a lane that was split go to the lanes of its events by now, in the same order."""
+        writes = list[TargetWrite]()
+        for write in self._writes:
+            if write.target == target:
+                writes += writes_for(replace(event, lane=self._lane_of(event)) for event in write.events)
+            else:
+                writes.append(write)
+        self._writes[:] = writes
+
     def _look(self, deadline_ms: int) -> None:
         """Read the ends of several lanes, as far as they are not known. The lane that fails comes next."""
-        first = {write.target: write for write in reversed(self._writes)}
-        if len(first) < 2:
-            return
-        for (stream, lane), write in first.items():
+        looked = set[Target]()
+        while True:
+            left = [write for write in self._writes if write.target not in looked]
+            if not left or len({write.target for write in self._writes}) < 2:
+                return
+            write = left[0]
+            looked.add(write.target)
+            stream, lane = write.target
             try:
                 self._appender_of(stream).look(
                     lane, self._batch(write), timeout_seconds=self._seconds(deadline_ms)
                 )
+            except SealedLaneError:
+                self._cut(write.target)
             except (AppendError, PortError, LogError):
                 # `keep_next` keeps the first write alone: made again, it shows if this lane can be written by now.
                 self._writes.sort(key=lambda other: other.target != write.target)

@@ -8,12 +8,14 @@ from eventfabric.errors import (
     BackpressureError,
     FormatError,
     NotDeclaredError,
+    SealedLaneError,
     StateRefusedError,
     ThrottledError,
     WrongRegionError,
 )
 from eventfabric.model import Batch, BatchId, Lane, Occupied, Record, StreamName
 from eventfabric.ports import Log, Ports
+from eventfabric.services.lanes.tree import LaneTree, LaneTrees
 from eventfabric.services.publishing.append import Appender
 from eventfabric.services.publishing.gates import CreditsOf, ungated
 from eventfabric.services.publishing.lane_ends import Known, KnownMarks
@@ -37,6 +39,7 @@ class _TargetStream:
     known: Known
     credits: CreditsOf
     appender: Appender
+    tree: LaneTree
 
 
 class Targets:
@@ -54,6 +57,7 @@ class Targets:
 
         `credits_of`: gives what to ask for the credits of a stream, which is given as it is declared by now.
         """
+        self.trees = LaneTrees()
         self._credits_of = credits_of
         self._ports = ports
         self._as_declared = as_declared
@@ -76,6 +80,7 @@ class Targets:
         ports, log = self._ports, self._ports.log_of(stream)
         known = KnownMarks(ports.ledger, StreamName(stream.name), clock=ports.clock).of
         credits = self._credits_of(lambda: self._as_declared(defined))
+        tree = self._tree(stream)
         appender = Appender(
             log,
             stream=stream.name,
@@ -84,14 +89,24 @@ class Targets:
             retention_seconds=stream.retention_seconds,
             known=known,
             credits=credits,
+            seals=tree,
         )
-        return _TargetStream(defined, stream, log, known, credits, appender)
+        return _TargetStream(defined, stream, log, known, credits, appender, tree)
+
+    def _tree(self, stream: StreamTopology) -> LaneTree:
+        return self.trees.of(stream.name, self._ports.ledger.region, stream.definition.lanes)
+
+    def _lane_of(self, event: Published) -> Lane:
+        """Return the lane of an event, by the seals that were met."""
+        tree = self._streams[event.stream].tree
+        return tree.below(event.lane, event.row[2]) if tree else event.lane
 
     def append_of(self, published: Sequence[Published]) -> TargetAppend:
         """See services.delivery.target_streams."""
         return TargetAppend(
             writes_for(published),
             clock=self._ports.clock,
+            lane_of=self._lane_of,
             appender_of=lambda stream: self._open(stream).appender,
             batch_of=self._batch,
             append_once=self._append_once,
@@ -126,23 +141,33 @@ class Targets:
 
     def prepare(self, published: Sequence[Published]) -> "PreparedRecords":
         """See services.delivery.target_streams."""
-        lanes = Parts(published).of
-        postings = [
-            self._posting(stream, lane, part) for (stream, lane), parts in lanes.items() for part in parts
-        ]
-        names = {stream for stream, _ in lanes}
+        names = {event.stream for event in published}
 
         def check() -> None:
             for name in names:
                 self._open(name)
 
-        return PreparedRecords(postings, self._tails, check)
+        return PreparedRecords(partial(self._postings, published), self._tails, check)
+
+    def _postings(self, published: Sequence[Published]) -> list[Posting]:
+        """Pack events into batches, each for the lane of its events by now."""
+        lanes = Parts(replace(event, lane=self._lane_of(event)) for event in published).of
+        return [
+            self._posting(stream, lane, part) for (stream, lane), parts in lanes.items() for part in parts
+        ]
 
     def _posting(self, stream: str, lane: Lane, part: Part) -> Posting:
         target = self._streams[stream]
         batch, table = self._batch(part), target.stream.table.name
         return Posting(
-            table, target.log, lane, batch, target.stream.retention_seconds, target.known, target.credits
+            table,
+            target.log,
+            lane,
+            batch,
+            target.stream.retention_seconds,
+            target.known,
+            target.credits,
+            target.tree,
         )
 
     def _batch(self, part: Part) -> Batch:
@@ -152,20 +177,30 @@ class Targets:
 class PreparedRecords:
     """Records of one commit: batches on their way to their lanes."""
 
-    def __init__(self, postings: Sequence[Posting], tails: PostedTails, check: Callable[[], None]) -> None:
-        """`check`: raises an error if one of the streams takes nothing."""
-        self._postings = postings
+    def __init__(
+        self, plan: Callable[[], list[Posting]], tails: PostedTails, check: Callable[[], None]
+    ) -> None:
+        """`plan`: packs the events by the lanes that they have by now.
+
+        `check`: raises an error if one of the streams takes nothing.
+        """
+        self._plan = plan
+        self._postings = plan()
         self._tails = tails
         self._check = check
-        self.count = sum(posting.batch.count for posting in postings)
+        self.count = sum(posting.batch.count for posting in self._postings)
 
     def made(self, side_by_side: SideBySide) -> list[tuple[str, Record]]:
         """See services.delivery.target_streams."""
         self._check()
-        try:
-            records = self._tails.records(self._postings, side_by_side)
-        except BackpressureError as error:
-            raise ThrottledError("publish", str(error)) from error
+        while True:
+            try:
+                records = self._tails.records(self._postings, side_by_side)
+                break
+            except SealedLaneError:
+                self._postings = self._plan()
+            except BackpressureError as error:
+                raise ThrottledError("publish", str(error)) from error
         return [(posting.table, record) for posting, record in zip(self._postings, records, strict=True)]
 
     def meet(self, taken: Occupied) -> None:
