@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -15,7 +16,7 @@ from eventfabric.services.lanes.standing import lanes_of
 from eventfabric.testing.local.fabric import LocalFabric
 from eventfabric.testing.local.guard import acting
 
-US = Region("us-east-1")
+US, EU = Region("us-east-1"), Region("eu-west-1")
 WINDOW = 4
 
 
@@ -24,14 +25,25 @@ def handle(event: Event, delivery: Delivery) -> None:
 
 
 @contextmanager
-def opened(keys: str = f"events_min = {WINDOW}", *, more: str = "", **handlers: Any) -> Iterator[LocalFabric]:
+def opened(
+    keys: str = f"events_min = {WINDOW}",
+    *,
+    regions: str = f'"{US}"',
+    stream: str = "",
+    billing: str = "",
+    more: str = "",
+    **handlers: Any,
+) -> Iterator[LocalFabric]:
+    """A fabric whose subscription `billing` holds producers back. `stream`, `billing`, `more`: in the definition."""
     definition = parse_definition(f"""
         [fabric]
         name = "shop"
-        regions = ["{US}"]
+        regions = [{regions}]
         [streams.orders]
         lanes = 1
+        {stream}
         [subscriptions.billing]
+        {billing}
         stream = "orders"
         handler = "subscribers.billing:charge"
         backpressure = {{ {keys} }}
@@ -221,3 +233,41 @@ def test_who_opens_the_lanes_lets_producers_go_on_at_once() -> None:
         fabric.ports(US).credits.grant(key, SequenceNumber(refused.grant + 10))
         fabric.clock.advance(seconds=2)
         assert publish_all(fabric).grant == refused.grant + 10
+
+
+def test_while_the_subscription_is_paused_producers_go_on_from_where_lanes_end() -> None:
+    with opened() as fabric:
+        begin(fabric)
+        fabric.operations(US).pause("billing", "migrates")
+        fabric.clock.advance(seconds=60)
+        grants = []
+        for _ in range(4):
+            grants.append(publish_all(fabric).grant or 0)
+            drain(fabric)
+        assert [later - earlier for earlier, later in pairwise(grants)] == [WINDOW] * 3
+        assert len(fabric.subscription("billing").handled()) == 1
+
+
+@pytest.mark.parametrize("deliver", ["one", "everywhere"])
+def test_producers_obey_the_region_that_delivers_and_under_everywhere_their_own(deliver: str) -> None:
+    billing = f'deliver = "{deliver}"' + (f'\nregion = "{EU}"' if deliver == "one" else "")
+    with opened(regions=f'"{US}", "{EU}"', billing=billing) as fabric:
+        begin(fabric)
+        fabric.run_for(5)
+        refused = publish_all(fabric)
+        assert refused.grant is not None
+        slots = [item for item in items(fabric, "shop-ledger") if "/credits/" in item["pk"]["S"]]
+        granting = {item["sk"]["S"] for item in slots if item["pk"]["S"].endswith(f"/{US}/0")}
+        assert granting == ({f"{EU}/0"} if deliver == "one" else {f"{US}/0", f"{EU}/0"})
+        fabric.run_for(5)
+        assert publish(fabric) == refused.grant
+
+
+def test_a_quorum_stream_has_what_is_granted_in_its_own_ledger() -> None:
+    regions = f'"{US}", "us-east-2", "us-west-2"'
+    with opened(regions=regions, stream='durability = "quorum"') as fabric:
+        begin(fabric)
+        refused = publish_all(fabric)
+        assert [item["sk"]["S"] for item in items(fabric, "shop-orders-ledger") if "0" in item] == [f"{US}/0"]
+        drain(fabric)
+        assert publish(fabric) == refused.grant
