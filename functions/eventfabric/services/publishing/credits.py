@@ -132,8 +132,8 @@ class KnownCredits:
         looked_ms = self._looked_ms.get((gate.subscription, credit_part(lane)))
         if looked_ms is None:  # a process reads before its first append
             return True
-        now_ms = self._clock.steady_ms()
-        return now_ms - looked_ms >= 1000 * UNKNOWN_SECONDS and now_ms >= self._reads_from_ms
+        # Whatever was read of other gates meanwhile: of several that are unknown, each counts for the next append.
+        return self._clock.steady_ms() - looked_ms >= 1000 * UNKNOWN_SECONDS
 
     def _is_due(self, gate: Gate, lane: Lane) -> bool:
         return self._clock.steady_ms() >= self._reads_from_ms

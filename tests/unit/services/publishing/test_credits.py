@@ -251,6 +251,17 @@ def test_grants_of_the_region_that_granted_most_count_but_only_the_own_where_eac
         assert gated.is_held() is is_held
 
 
+def test_of_several_gates_each_is_looked_for_again_before_the_next_append() -> None:
+    gated = Gated(BILLING, SEARCH)
+    gated.append()
+    for gate in (BILLING, SEARCH):
+        gated.grants(1, gate)
+    gated.pass_seconds(60)
+    gated.reads.clear()
+    assert gated.is_held()
+    assert gated.reads[:2] == ["billing", "search"]
+
+
 def test_a_gate_that_is_retired_holds_nobody_back() -> None:
     gated = Gated(BILLING)
     gated.grants(1)
