@@ -2,6 +2,7 @@
 
 from tests.simulation.planted_bugs_beside import BESIDE_DELIVERY
 from tests.simulation.planted_bugs_of_chains import OF_CHAINS
+from tests.simulation.planted_bugs_of_credits import OF_CREDITS
 from tests.simulation.planted_bugs_of_deployments import OF_DEPLOYMENTS
 from tests.simulation.planted_bugs_of_items import OF_ITEMS
 from tests.simulation.planted_bugs_of_mends import OF_MENDS
@@ -314,6 +315,7 @@ BUGS = [
     *OF_MENDS,
     *OF_PASSES,
     *OF_CHAINS,
+    *OF_CREDITS,
     *OF_UNWANTED,
     *OF_DEPLOYMENTS,
     *OF_SCHEMAS,

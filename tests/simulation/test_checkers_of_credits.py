@@ -135,6 +135,8 @@ def test_a_grant_is_earned_by_a_commit() -> None:
 
 
 def test_a_grant_is_at_most_a_window_beyond_the_cursor() -> None:
+    since_now = opened().published(1).published(2).committed((1, 3), (3, 5)).held_back(after_s=60)
+    assert late_credit.check(since_now.history).result is Result.VALID
     behind = opened()
     for sequence in range(1, 8):
         behind.published(sequence)
@@ -171,7 +173,7 @@ def test_only_what_is_deployed_in_the_end_holds_anybody_back_there() -> None:
 
 
 def test_credit_returns_soon_after_a_lane_is_drained() -> None:
-    soon = opened().published(1).published(2).committed((1, 3), (3, 5)).held_back(after_s=10)
+    soon = opened().published(1).published(2).held_back().committed((1, 3), (3, 5)).held_back(after_s=10)
     assert late_credit.check(soon.history).result is Result.VALID
     assert late_credit.check(soon.held_back(after_s=10).history).result is Result.INVALID
     behind = opened().published(1).published(2).held_back(after_s=60)

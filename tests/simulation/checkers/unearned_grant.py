@@ -120,6 +120,9 @@ class _Accounts:
         cursor = self._credited.cursors[entry.subscription, entry.lane].get(entry.writer)
         is_first = cursor is None or cursor.granted == -1
         is_paused = (entry.writer, entry.subscription) in self._paused
-        if settings is None or is_first or is_paused:
+        if settings is None or is_first or (is_paused and settings.while_paused == "pass"):
+            return ""
+        # A doorbell that came again, and found nothing to deliver, is granted anew.
+        if cursor is not None and entry.grant <= self._next(settings, place, cursor):
             return ""
         return f"{entry.subscription}'s slot of {entry.lane} holds {entry.grant}, which no commit has granted"

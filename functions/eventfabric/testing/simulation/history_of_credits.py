@@ -46,10 +46,14 @@ class HeldBack(Entry, frozen=True, kw_only=True):
     gates: tuple[str, ...] = ()
 
 
+class Drained(Entry, frozen=True, kw_only=True):
+    """Everything has come to rest since faults ended. From now on, passes of reconciliation put right what is left."""
+
+
 class GivenUp(Entry, frozen=True, kw_only=True):
     """A producer is still held back when all is over."""
 
     ids: tuple[str, ...]
 
 
-OfCredits = ProducerBegan | GatesDeployed | Granted | CreditsRead | HeldBack | GivenUp
+OfCredits = ProducerBegan | GatesDeployed | Granted | CreditsRead | HeldBack | Drained | GivenUp

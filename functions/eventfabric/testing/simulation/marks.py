@@ -106,6 +106,7 @@ _PLAIN: Final[dict[type[Entry], str]] = {
     history_of_credits.GatesDeployed: "happened",
     history_of_credits.CreditsRead: "read",
     history_of_credits.HeldBack: "unacknowledged",
+    history_of_credits.Drained: "read",
     history_of_credits.GivenUp: "unacknowledged",
     history_of_deployments.StackEnded: "happened",
     history_of_deployments.Retired: "happened",

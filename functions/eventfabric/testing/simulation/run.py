@@ -11,7 +11,7 @@ from eventfabric.sdk.operations import Operations
 from eventfabric.testing.simulation import deploying, happenings, history, operators, spoiling
 from eventfabric.testing.simulation.functions import QueuePoller, RelayPoller, TimerPoller, reconcile_in
 from eventfabric.testing.simulation.history import History
-from eventfabric.testing.simulation.history_of_credits import GivenUp
+from eventfabric.testing.simulation.history_of_credits import Drained, GivenUp
 from eventfabric.testing.simulation.network import Courier
 from eventfabric.testing.simulation.plan import Happening, Plan
 from eventfabric.testing.simulation.process import Process
@@ -99,6 +99,8 @@ def _run(world: World) -> tuple[bool, str]:
         _heal(world)
         world.schedule.spawn("read out", deploying.read_out, world)
         world.schedule.run(steps_max=DRAIN_STEPS_MAX)
+        if world.has_gates:
+            world.note(Drained, "world")
         if world.redrives:
             _redrive(world)
             world.schedule.run(steps_max=DRAIN_STEPS_MAX)

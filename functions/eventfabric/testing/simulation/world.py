@@ -222,6 +222,11 @@ class World:
             self.note(GatesDeployed, "world", gates=self._gates)
 
     @property
+    def has_gates(self) -> bool:
+        """Tell if subscriptions of the plan hold producers back."""
+        return any(own.backpressure is not None for own in self.plan.subscriptions)
+
+    @property
     def _gates(self) -> tuple[str, ...]:
         """Subscriptions that hold producers back, by what is deployed."""
         return tuple(own.name for own in self.topology.stream(self.plan.stream).gating)
