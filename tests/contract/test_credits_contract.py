@@ -24,7 +24,7 @@ def key(index: int) -> LaneKey:
     return LaneKey(ORDERS, BILLING, Lane(AWAY, Generation(0), LaneIndex(index)))
 
 
-def granted(backend: Backend, part: int = 0) -> dict[LaneIndex, SequenceNumber]:
+def granted(backend: Backend, part: int = 0) -> dict[int, SequenceNumber]:
     grants = backend.credits.granted(ORDERS, BILLING, AWAY, part=part)
     assert set(grants) <= {HOME}
     return {**grants.get(HOME, {})}

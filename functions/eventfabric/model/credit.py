@@ -10,10 +10,10 @@ from math import ceil, exp
 from typing import Final, TypeAlias
 
 from eventfabric.definition.sections import Backpressure
-from eventfabric.model.identity import LaneIndex, Region, SequenceNumber
+from eventfabric.model.identity import Region, SequenceNumber
 
-Grants: TypeAlias = Mapping[LaneIndex, SequenceNumber]
-"""Grants of one Region's functions, by lanes of an origin. A lane that is not there is not gated."""
+Grants: TypeAlias = Mapping[int, SequenceNumber]
+"""Grants of one Region's functions, by the numbers of an origin's lanes. A lane that is not there is not gated."""
 
 MEASURED_SECONDS: Final = 30
 """Time over which the drained events of a lane are averaged."""
@@ -106,11 +106,11 @@ def greatest(granted: Mapping[Region, Grants], *, only: Region | None = None) ->
     `only`: the origin, if each Region delivers for itself; what others grant does not count then.
     """
     counting = [grants for region, grants in granted.items() if only in (None, region)]
-    by_index: dict[LaneIndex, SequenceNumber] = {}
+    by_number: dict[int, SequenceNumber] = {}
     for grants in counting:
-        for index, grant in grants.items():
-            by_index[index] = max(grant, by_index.get(index, grant))
-    return by_index
+        for number, grant in grants.items():
+            by_number[number] = max(grant, by_number.get(number, grant))
+    return by_number
 
 
 def is_low(left: int, settings: Backpressure) -> bool:

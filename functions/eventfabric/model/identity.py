@@ -58,6 +58,12 @@ class Lane:
         """Number of the lane among all that its origin can have: the index, and behind these the next generations."""
         return self.generation * limits.LANES_MAX + self.index
 
+    @classmethod
+    def numbered(cls, origin: Region, number: int) -> "Lane":
+        """Return the lane of that number."""
+        generation, index = divmod(number, limits.LANES_MAX)
+        return cls(origin, Generation(generation), LaneIndex(index))
+
     @property
     def is_root(self) -> bool:
         """Tell if no other lane was ever split into this one."""

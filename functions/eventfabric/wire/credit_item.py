@@ -1,4 +1,4 @@
-"""Codec of credit items: one attribute for each lane of a slice, named by the lane's index in it, with its grant."""
+"""Codec of credit items: one attribute for each lane of a slice, named by the lane's place in it, with its grant."""
 
 from collections.abc import Iterable
 from contextlib import suppress
@@ -6,7 +6,7 @@ from typing import Any
 
 from eventfabric import limits
 from eventfabric.errors import UndecodableItemError
-from eventfabric.model import LaneIndex, LaneKey, Region, SequenceNumber
+from eventfabric.model import LaneKey, Region, SequenceNumber
 from eventfabric.model.credit import Grants
 from eventfabric.wire import fields
 from eventfabric.wire.keys import CREDIT_SLICE_LANES, SK, Item, credit_key
@@ -34,7 +34,7 @@ def grant_in(key: LaneKey, item: Item) -> SequenceNumber:
 
 def grants_in(items: Iterable[Item]) -> dict[Region, Grants]:
     """Return what each Region grants by these items. Slots that cannot be read grant nothing."""
-    grants: dict[Region, dict[LaneIndex, SequenceNumber]] = {}
+    grants: dict[Region, dict[int, SequenceNumber]] = {}
     for item in items:
         with suppress(UndecodableItemError):
             region, first = _region_and_first(item)
@@ -43,7 +43,7 @@ def grants_in(items: Iterable[Item]) -> dict[Region, Grants]:
             for offset in range(CREDIT_SLICE_LANES):
                 with suppress(UndecodableItemError):
                     if str(offset) in item:
-                        of_region[LaneIndex(first + offset)] = fields.sequence(item, str(offset))
+                        of_region[first + offset] = fields.sequence(item, str(offset))
     return dict(grants)
 
 
@@ -56,4 +56,4 @@ def _region_and_first(item: Item) -> tuple[Region, int]:
 
 
 def _name(key: LaneKey) -> str:
-    return str(key.lane.index % CREDIT_SLICE_LANES)
+    return str(key.lane.number % CREDIT_SLICE_LANES)

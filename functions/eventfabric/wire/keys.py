@@ -23,7 +23,7 @@ won       table `<fabric>-ledger`; written by whoever comes to a record with a n
           its batch may also stand: which copy is delivered; never changed; kept 90 days longer than its events. pk as
           the cursor's, sk `<region>/won/<batch id in hex>`, with `/<lane>` added if the noted copy stands in a lane
           that was split off: then the decision is about what that lane holds of the batch.
-credit    table `<fabric>-ledger`; written by a Region's deliver function, attribute by attribute: `<lane index modulo
+credit    table `<fabric>-ledger`; written by a Region's deliver function, attribute by attribute: `<lane number modulo
           CREDIT_SLICE_LANES>` is the sequence up to which producers may append to that lane; kept until the
           subscription is retired.
           pk `<stream>/<subscription>/credits/<origin>/<part of the lanes>`, sk `<region>/<slice of the lanes>`.
@@ -60,6 +60,7 @@ ledger is the name of the subscription's state: its own name, and behind that it
 from hashlib import blake2b
 from typing import Any, Final
 
+from eventfabric import limits
 from eventfabric.model import (
     DECLARES,
     BatchId,
@@ -180,12 +181,20 @@ def start_key(stream: StreamName, subscription: SubscriptionName, region: Region
 
 def credit_part(lane: Lane) -> int:
     """Return the number of the partition that holds what a subscription grants in a lane."""
-    return lane.index // _CREDIT_PART_LANES
+    return lane.number // _CREDIT_PART_LANES
 
 
-def credit_parts(lanes: int) -> range:
-    """Return the numbers of the partitions that hold what a subscription grants in the lanes of an origin."""
-    return range(-(-lanes // _CREDIT_PART_LANES))
+def credit_parts(lanes: int, *, may_be_split: bool) -> list[int]:
+    """Return the numbers of the partitions that may hold what a subscription grants in the lanes of an origin.
+
+    Those of the lanes with which the stream began; if they may be split, also those of each generation they can have.
+    """
+    parts, generation = list[int](), 0
+    while lanes << generation <= limits.LANES_MAX and (may_be_split or not generation):
+        first = generation * limits.LANES_MAX // _CREDIT_PART_LANES
+        parts += range(first, first - (-(lanes << generation) // _CREDIT_PART_LANES))
+        generation += 1
+    return parts
 
 
 def credits_of(
@@ -200,7 +209,7 @@ def credit_key(key: LaneKey, region: Region) -> Item:
     """Return the key of the item in which a Region's functions grant producers of a lane how far they may append."""
     lane = key.lane
     partition = credits_of(key.stream, key.subscription, lane.origin, credit_part(lane))
-    return {PK: partition, SK: {"S": f"{region}/{lane.index // CREDIT_SLICE_LANES}"}}
+    return {PK: partition, SK: {"S": f"{region}/{lane.number // CREDIT_SLICE_LANES}"}}
 
 
 def credits_prefix(region: Region) -> str:

@@ -110,7 +110,7 @@ class Granting:
         """Return the account of a first grant, which is copied before any cursor has it; None if there is none."""
         part = credit_part(key.lane)
         granted = self._credits.granted(key.stream, key.subscription, key.lane.origin, part=part)
-        slots = [grants[key.lane.index] for grants in granted.values() if key.lane.index in grants]
+        slots = [grants[key.lane.number] for grants in granted.values() if key.lane.number in grants]
         now_ms = self.clock.now_ms()
         return Account(max(slots), SequenceNumber(0), now_ms, now_ms) if slots else None
 

@@ -43,7 +43,7 @@ from eventfabric.services.lanes.standing import lanes_of, ledger_of, owner_of
 from eventfabric.services.lanes.tails import tails_of
 from eventfabric.stream_topology import StreamTopology, SubscriptionTopology
 from eventfabric.topology import Topology
-from eventfabric.wire.keys import credit_part, credit_parts
+from eventfabric.wire.keys import credit_part
 
 OPEN_SECONDS_MIN: Final = 1
 OPEN_SECONDS_MAX: Final = 86_400
@@ -160,7 +160,7 @@ class Gates:
         standing = self._ports.ledger.standing(self._name, SubscriptionName(gate.state_name))
         calls = [
             partial(self._looked_at, gate, standing, lane, tails.get(lane, EMPTY_TAIL), granted)
-            for lane, granted in self._grants(gate).items()
+            for lane, granted in self._grants(gate, tails).items()
         ]
         for seen in results_of(calls, self._side_by_side):
             if isinstance(seen, UndecodableItemError):
@@ -168,19 +168,24 @@ class Gates:
             else:
                 yield self._explained(seen) if seen.is_short else seen
 
-    def _grants(self, gate: SubscriptionTopology) -> dict[Lane, SequenceNumber]:
-        """Return what a gate grants in each lane, as producers see it. After the tails, since grants only grow."""
+    def _grants(self, gate: SubscriptionTopology, tails: Mapping[Lane, Tail]) -> dict[Lane, SequenceNumber]:
+        """Return what a gate grants in each lane, as producers see it. After the tails, since grants only grow.
+
+        Nothing in lanes that were split, to which nobody appends.
+        """
+        ended = {lane for lane, tail in tails.items() if tail.is_sealed}
+        lanes = dict.fromkeys([*lanes_of(self._stream), *tails])
         is_everywhere, name = gate.definition.deliver == "everywhere", SubscriptionName(gate.state_name)
         grants: dict[Lane, SequenceNumber] = {}
         for origin in map(Region, self._stream.definition.regions):
-            of_origin = [lane for lane in lanes_of(self._stream) if lane.origin == origin]
-            for part in credit_parts(self._stream.definition.lanes):
+            of_origin = [lane for lane in lanes if lane.origin == origin and lane not in ended]
+            for part in dict.fromkeys(map(credit_part, of_origin)):
                 granted = self._ports.credits.granted(self._name, name, origin, part=part)
-                by_index = greatest(granted, only=origin if is_everywhere else None)
+                by_number = greatest(granted, only=origin if is_everywhere else None)
                 grants |= {
-                    lane: by_index[lane.index]
+                    lane: by_number[lane.number]
                     for lane in of_origin
-                    if lane.index in by_index and credit_part(lane) == part
+                    if lane.number in by_number and credit_part(lane) == part
                 }
         return grants
 

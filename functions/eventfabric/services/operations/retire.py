@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 
 from eventfabric.errors import DrainError, EventFabricError, LogError, SettingError, UnknownNameError
+from eventfabric.formats import WITH_SEALS
 from eventfabric.model import (
     CircuitState,
     DeclarationLane,
@@ -263,8 +264,9 @@ class Retirement:
         stream = declared_stream(self.stream.fabric, declaration)
         name = SubscriptionName(declared_subscription(stream.fabric, stream.definition, facts).state_name)
         credits = self.ports.at(region).credits
+        may_be_split = declaration.stream.required.suffices_for(WITH_SEALS)
         for origin in self.regions:
-            for part in credit_parts(stream.definition.lanes):
+            for part in credit_parts(stream.definition.lanes, may_be_split=may_be_split):
                 credits.forget(StreamName(stream.name), name, origin, part=part)
 
 

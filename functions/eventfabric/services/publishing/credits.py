@@ -12,7 +12,7 @@ from typing import Final, NamedTuple
 
 from eventfabric.copies import when_forked
 from eventfabric.errors import BackpressureError, LastingError, ThrottledError
-from eventfabric.model import Lane, LaneIndex, Region, SequenceNumber, StreamName, SubscriptionName
+from eventfabric.model import Lane, Region, SequenceNumber, StreamName, SubscriptionName
 from eventfabric.model.credit import fitting, least
 from eventfabric.ports import Clock, Entropy
 from eventfabric.rare_ports import Credits
@@ -59,10 +59,10 @@ class KnownCredits:
         """`gates`: those of the stream as it is deployed by now."""
         self._credits, self._stream, self._origin = credits, stream, origin
         self._gates, self._clock, self._entropy = gates, clock, entropy
-        self._granted: dict[SubscriptionName, dict[LaneIndex, SequenceNumber]] = {}
+        self._granted: dict[SubscriptionName, dict[int, SequenceNumber]] = {}
         self._looked_ms: dict[tuple[SubscriptionName, int], int] = {}
         self._denied: set[SubscriptionName] = set()
-        self._short: set[LaneIndex] = set()
+        self._short: set[int] = set()
         """Lanes that had less credit than was asked for, since the last read."""
         self._reads_from_ms = self._warns_from_ms = clock.steady_ms()
         self._reads = 0
@@ -89,7 +89,7 @@ class KnownCredits:
             self._read(binding[self._reads % len(binding)], lane, self._is_due)
             fits = self._fitting(gates, lane, count, tail, is_atomic=is_atomic, is_alone=is_alone)
         if fits < count:
-            self._short.add(lane.index)
+            self._short.add(lane.number)
         if not fits:
             names = tuple(gate.subscription for gate in self._binding(gates, lane, tail))
             grant = self.grant(gates, lane)
@@ -103,7 +103,7 @@ class KnownCredits:
     def _grant_of(self, gate: Gate, lane: Lane) -> SequenceNumber | None:
         if gate.subscription in self._denied:
             return None
-        return self._granted.get(gate.subscription, {}).get(lane.index)
+        return self._granted.get(gate.subscription, {}).get(lane.number)
 
     def _fitting(
         self,
@@ -116,7 +116,7 @@ class KnownCredits:
         is_alone: bool,
     ) -> int:
         grant = self.grant(gates, lane)
-        if grant is not None and lane.index in self._short:
+        if grant is not None and lane.number in self._short:
             return 0
         return fitting(count, tail, grant, is_atomic=is_atomic, is_alone=is_alone)
 

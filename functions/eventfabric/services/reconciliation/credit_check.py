@@ -103,8 +103,8 @@ class CreditCheck:
             if is_everywhere and origin != self.region:
                 continue  # what this Region grants counts for nobody there
             granted = self.credits.granted(self.stream, name, origin, part=part)
-            by_index = greatest(granted, only=origin if is_everywhere else None)
-            grants |= {lane: by_index[lane.index] for lane in of_part if lane.index in by_index}
+            by_number = greatest(granted, only=origin if is_everywhere else None)
+            grants |= {lane: by_number[lane.number] for lane in of_part if lane.number in by_number}
         return grants
 
     def _is_to_be_rung(self, gate: SubscriptionTopology, seen: LaneSeen, left: int) -> bool:

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from eventfabric.model import GENERATION_FIRST, Cursor, Lane, Parked, Region
+from eventfabric.model import Cursor, Lane, Parked, Region
 from eventfabric.model.credit import Grants
 from eventfabric.testing.memory.stream import Change
 from eventfabric.testing.simulation import history, history_of_credits
@@ -106,14 +106,14 @@ class _LedgerWrite:
                 history_of_credits.Granted,
                 {
                     **about,
-                    "lane": str(Lane(Region(origin), GENERATION_FIRST, index)),
-                    "before": int(before.get(index, -1)),
+                    "lane": str(Lane.numbered(Region(origin), number)),
+                    "before": int(before.get(number, -1)),
                     "grant": int(grant),
                     "copied": self._copied,
                 },
             )
-            for index, grant in after.items()
-            if before.get(index) != grant
+            for number, grant in after.items()
+            if before.get(number) != grant
         ]
 
     def won(self) -> list[News]:
