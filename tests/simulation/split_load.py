@@ -12,7 +12,7 @@ from typing import Any
 
 from eventfabric import limits
 from eventfabric.errors import PortError
-from eventfabric.model import Event, Write
+from eventfabric.model import Event, Region, Write
 from eventfabric.ports import Attempt
 from eventfabric.testing.memory.faults import Fault, Faults, SimulatedCrash, at_random
 from tests.support.failing_handlers import Failing, retry
@@ -32,15 +32,20 @@ class Shared(Recorder):
     def __init__(self, handled: list[Event], **settings: Any) -> None:
         super().__init__(**settings)
         self.handled_anywhere = handled
+        self.epochs: list[int] = []
 
     def attempt(self, events: Sequence[Event], attempt: Attempt) -> Sequence[Write]:
         effects = super().attempt(events, attempt)
         self.handled_anywhere += events
+        self.epochs += [attempt.epoch] * len(events)
         return effects
 
 
 class SplitLoad:
-    """Load of one seed. `hands_over`: the lanes are handed over to the other Region and back meanwhile."""
+    """Load of one seed. `hands_over`: the lanes are handed over to the other Region and back meanwhile.
+
+    `loses`: they often are, because the former owner's Region is lost. Of its state, little was replicated.
+    """
 
     def __init__(
         self,
@@ -49,11 +54,13 @@ class SplitLoad:
         guarantee: str = "at_least_once",
         deliver: str = "one",
         hands_over: bool = False,
+        loses: bool = False,
         fault_rate: float = 0.0,
     ) -> None:
-        self.random = Random(f"{seed} {guarantee} {deliver} {hands_over} {fault_rate}")
+        self.random = Random(f"{seed} {guarantee} {deliver} {hands_over} {loses} {fault_rate}")
         self.failing, self.fault_rate = Failing({}), fault_rate
-        self.guarantee, self.deliver, self.hands_over = guarantee, deliver, hands_over
+        self.guarantee, self.deliver, self.loses = guarantee, deliver, loses
+        self.handover_share = 0.6 if loses else 0.15 if hands_over else 0.0
         settings: dict[str, Any] = {} if guarantee == "at_most_once" else retry(immediate=0, attempts=60)
         settings |= {"region": HOME} if deliver == "one" else {}
         self.handled: list[Event] = []
@@ -63,6 +70,7 @@ class SplitLoad:
         self.away: SubscribedStream = self.home.in_region(AWAY, handler=self._handler())
         self.published: defaultdict[str, list[str]] = defaultdict(list)
         self.owner, self.epoch, self.events = HOME, 0, 0
+        self.lost: Region | None = None
 
     def _handler(self) -> Shared:
         return Shared(self.handled, before=self.failing, effects=self.guarantee == "exactly_once")
@@ -71,6 +79,7 @@ class SplitLoad:
         """Take random steps, and then have everything move that can."""
         for _ in range(steps):
             self.step()
+        self.lose(None)
         for _ in range(4):
             self.home.cloud.replicate()
             for fabric in (self.home, self.away):
@@ -80,14 +89,16 @@ class SplitLoad:
 
     def step(self) -> None:
         random = self.random
-        fabric: SubscribedStream = random.choice([self.home, self.away])
+        here: list[SubscribedStream] = [self.home, self.away]
+        fabric = random.choice([fabric for fabric in here if fabric.region != self.lost])
         match random.randrange(9):
-            case 0 | 1:
+            case 0 | 1 if self.lost != HOME:
                 self.publish()
-            case 2 if random.random() < 0.25:
+            case 2 if random.random() < 0.25 and self.lost != HOME:
                 self.split()
             case 3:
-                self.home.cloud.replicate(random.randrange(1, 12), random.randrange)
+                most = 12 if random.random() > 0.5 or not self.loses else 2
+                self.home.cloud.replicate(random.randrange(1, most), random.randrange)
             case 4:
                 fabric.relay(random.randrange(1, 6), comes_again=random.random() < 0.1)
             case 5 | 6:
@@ -96,7 +107,7 @@ class SplitLoad:
                 self.home.clock.advance(random.choice([0.1, 2, 40, 100]))
                 while (body := fabric.timers.take()) is not None:
                     fabric.ring_body(body)
-            case 8 if self.hands_over and random.random() < 0.15:
+            case 8 if random.random() < self.handover_share:
                 self.hand_over()
 
     def publish(self) -> None:
@@ -122,9 +133,19 @@ class SplitLoad:
     def hand_over(self) -> None:
         """Hand the lanes over to the other Region, and ring their root alone."""
         fabric = self.away if self.owner == HOME else self.home
+        if self.loses:
+            self.lose(self.random.choice([self.owner, None]))
         self.owner, self.epoch = fabric.region, self.epoch + 1
         hand_over(fabric, epoch=self.epoch)
         fabric.ring_all([LANE])
+
+    def lose(self, region: Region | None) -> None:
+        """Lose a Region, or none: nothing runs there, and nothing is replicated. Another one that was lost is back."""
+        for other in (HOME, AWAY):
+            self.home.cloud.heal(other)
+        if region is not None:
+            self.home.cloud.cut(region)
+        self.lost = region
 
     def run_messages(self, fabric: SubscribedStream) -> None:
         """Answer some of the messages in a queue, by a process of which calls may fail."""
@@ -142,6 +163,18 @@ class SplitLoad:
                 self.check_handled(fabric.recorder.events)
         else:
             self.check_handled(self.handled)
+        if not self.fault_rate:
+            self.check_epochs(self.home)
+            self.check_epochs(self.away)
+
+    def check_epochs(self, fabric: SubscribedStream) -> None:
+        """Check that an owner goes through each key event by event, from where it took that over. Not after faults."""
+        assert isinstance(fabric.handler, Shared)
+        last = dict[tuple[str, int], int]()
+        for given, epoch in zip(fabric.handler.events, fabric.handler.epochs, strict=True):
+            place = self.published[given.key].index(str(given.id))
+            assert place == last.get((given.key, epoch), place - 1) + 1, given.key
+            last[given.key, epoch] = place
 
     def check_handled(self, handled: Sequence[Event]) -> None:
         seen: defaultdict[str, list[str]] = defaultdict(list)
@@ -153,7 +186,7 @@ class SplitLoad:
                 assert seen[key] == first == [name for name in names if name in first], key
             else:
                 assert first == names, key
-        if self.guarantee == "exactly_once" and not self.hands_over:
+        if self.guarantee == "exactly_once" and not self.handover_share:
             times = Counter(self.home.effects())
             assert times == Counter([name for names in self.published.values() for name in names])
 

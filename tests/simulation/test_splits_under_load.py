@@ -16,6 +16,8 @@ SETTINGS: list[dict[str, Any]] = [
     {"deliver": "everywhere"},
     {"hands_over": True},
     {"hands_over": True, "fault_rate": 0.05},
+    {"loses": True},
+    {"loses": True, "fault_rate": 0.05},
 ]
 
 

@@ -176,7 +176,7 @@ class TestParkedKeys:
             assert fabric.ledger.state(fabric.key_of(lane)).fits(HOME)
 
     def test_what_a_key_does_not_list_is_found_across_the_seal(self) -> None:
-        fabric = SplitStream(handler=Recorder(before=Failing({"e0": 1})), **retry(immediate=0, attempts=9))
+        fabric = SplitStream(handler=Recorder(before=Failing({"e0": 3})), **retry(immediate=0, attempts=9))
         before, behind = limits.PARKED_PLACES_MAX + 30, 50
         left, names = key_of(LEFT), [f"e{number}" for number in range(before + behind)]
         for name in names[:before]:

@@ -4,20 +4,23 @@ from dataclasses import replace
 from itertools import count
 
 from eventfabric.model import (
+    START,
     Batch,
     BatchId,
     Decision,
     Lane,
     Note,
+    Passing,
     SequenceNumber,
     record_at,
     seal_at,
 )
 from eventfabric.services.delivery.lane_result import LaneOutcome
+from eventfabric.services.delivery.seals import counts
 from eventfabric.testing.memory.faults import Fault, SimulatedCrash, nth
 from eventfabric.wire.keys import is_parked, ledger_region_and_kind
 from tests.support.failing_handlers import Failing, retry
-from tests.support.handovers import hand_over, without_parked
+from tests.support.handovers import hand_over
 from tests.support.memory_fabric import AWAY, HOME, LANE, batch_of, event
 from tests.support.recording_handler import Recorder
 from tests.support.split_stream import LEFT, RIGHT, SplitStream, key_of
@@ -114,16 +117,25 @@ def test_where_the_parent_is_here_only_before_its_seal_the_children_begin_anew()
 
 
 def test_keys_that_are_named_and_not_here_are_found_in_the_logs_of_lanes_above() -> None:
-    fabric = passed({"l0": 99, "r0": 99}, **DEAD_AT_ONCE)
+    fabric = passed({"l0": 99, "r0": 99, "l2": 99}, **DEAD_AT_ONCE)
     fabric.deliver_all()
     fabric.publish("l2", key=key_of(LEFT, 1))
     fabric.run_all()
     fabric.cloud.replicate()
-    without_parked(fabric)
-    away = taken_over(fabric, Failing({}))
-    assert away.recorder.ids() == ["l0", "l1", "r0", "r1"]
+    without_parked_in(fabric, LEFT)
+    without_parked_in(fabric, RIGHT)
+    away = taken_over(fabric)
+    assert away.recorder.ids() == ["l0", "l1", "l2", "r0", "r1"]
     assert not away.parked(LEFT)
     assert not away.parked(RIGHT)
+
+
+def test_a_childs_cursor_counts_only_beneath_the_very_passing_that_began_it() -> None:
+    parent = replace(START, past_seal=Passing(HOME, 3, 7))
+    assert counts(replace(START, begun=Passing(HOME, 3, 7)), parent)
+    for other in (Passing(AWAY, 3, 7), Passing(HOME, 2, 7), Passing(HOME, 3, 6), None):
+        assert not counts(replace(START, begun=other), parent)
+    assert not counts(START, START)
 
 
 def test_a_record_that_is_late_holds_a_child_up_until_it_comes() -> None:
@@ -208,7 +220,7 @@ class TestPartsOfBatches:
         assert self.deliver(fabric, LANE) == ["l0", "r0"]
         assert fabric.cursor(LANE).sequence == 2
 
-    def test_of_the_first_copy_only_those_events_are_stepped_over_whose_part_was_decided_so(self) -> None:
+    def test_of_the_first_copy_only_events_of_parts_that_won_are_stepped_over(self) -> None:
         fabric = self.copies(is_here=False)
         left, right = self.origin.children
         assert self.deliver(fabric, self.origin, left) == ["l0"]
