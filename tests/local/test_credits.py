@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,6 +16,7 @@ from eventfabric.model import LaneKey, Region, SequenceNumber, StreamName, Subsc
 from eventfabric.services.lanes.standing import lanes_of
 from eventfabric.testing.local.fabric import LocalFabric
 from eventfabric.testing.local.guard import acting
+from tests.support.command_line import CommandLine
 
 US, EU = Region("us-east-1"), Region("eu-west-1")
 WINDOW = 4
@@ -32,10 +34,14 @@ def opened(
     stream: str = "",
     billing: str = "",
     more: str = "",
+    file: Path | None = None,
     **handlers: Any,
 ) -> Iterator[LocalFabric]:
-    """A fabric whose subscription `billing` holds producers back. `stream`, `billing`, `more`: in the definition."""
-    definition = parse_definition(f"""
+    """A fabric whose subscription `billing` holds producers back. `stream`, `billing`, `more`: in the definition.
+
+    `file`: gets the definition.
+    """
+    text = f"""
         [fabric]
         name = "shop"
         regions = [{regions}]
@@ -48,8 +54,10 @@ def opened(
         handler = "subscribers.billing:charge"
         backpressure = {{ {keys} }}
         {more}
-    """)
-    with LocalFabric(definition, handlers={"billing": handle, **handlers}) as fabric:
+    """
+    if file is not None:
+        file.write_text(text)
+    with LocalFabric(parse_definition(text), handlers={"billing": handle, **handlers}) as fabric:
         table = {"AttributeName": "id", "AttributeType": "S"}
         fabric.client("dynamodb", US).create_table(
             TableName="theirs",
@@ -271,3 +279,21 @@ def test_a_quorum_stream_has_what_is_granted_in_its_own_ledger() -> None:
         assert [item["sk"]["S"] for item in items(fabric, "shop-orders-ledger") if "0" in item] == [f"{US}/0"]
         drain(fabric)
         assert publish(fabric) == refused.grant
+
+
+def test_the_command_line_says_who_holds_an_event_back(
+    cli: CommandLine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.setenv(name, "local")
+    file = tmp_path / "fabric.toml"
+    with opened(file=file) as fabric:
+        begin(fabric)
+        refused = publish_all(fabric)
+        event = ("publish", "orders", "--key", "k", "--type", "Placed", "--region", US, "--definition", file)
+        ran = cli.run(*map(str, event))
+        assert ran.code == 1
+        assert "billing" in ran.err
+        assert str(refused.grant) in ran.err
+        drain(fabric)
+        assert cli.run(*map(str, event)).code == 0
