@@ -87,8 +87,8 @@ class GatedLane:
 
     @property
     def is_short(self) -> bool:
-        """Tell if nothing may be appended. Of a lane that was split, nobody asks for that."""
-        return self.granted <= self.tail.sequence and not self.tail.is_sealed
+        """Tell if nothing may be appended."""
+        return self.granted <= self.tail.sequence
 
     @property
     def left(self) -> int:

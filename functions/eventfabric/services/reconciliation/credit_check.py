@@ -85,7 +85,7 @@ class CreditCheck:
                 if self._is_to_be_rung(gate, seen, grant - tail.sequence):
                     bells.add_lane(gate.name, lane)
         for lane, (seen, tail) in ended.items():
-            before = marks.of(lane.number)
+            before = marks.of(lane.number).believed(self.now_ms)
             # Where nobody gates any more, a mark may still say so.
             if lane in short or before.short_ms:
                 since_ms = self._since_ms(before, tail) if lane in short else 0

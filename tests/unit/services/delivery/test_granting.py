@@ -181,6 +181,16 @@ class TestADoorbellThatComesAgain:
         come_again(fabric)
         assert slot(fabric) == account(fabric).granted >= tail.sequence + EVENTS_MIN
 
+    def test_nothing_is_committed_where_no_more_is_granted(self) -> None:
+        fabric = gated()
+        put(fabric, 40)
+        fabric.deliver()
+        before = fabric.cursor()
+        fabric.deliverer().deliver(
+            replace(fabric.bell(), again=7), deadline_ms=fabric.clock.now_ms() + INVOCATION_MS
+        )
+        assert fabric.cursor().version == before.version
+
     def test_nothing_is_handed_out_while_that_cannot_be_copied(self) -> None:
         fabric = gated()
         put(fabric, 40)

@@ -7,6 +7,8 @@ import pytest
 
 from eventfabric.errors import SettingError, ThrottledError
 from eventfabric.model import Circuit, CircuitState, Lane, LaneIndex, SequenceNumber
+from eventfabric.services.catalogue.deployment import Deployer, declare_all
+from eventfabric.services.catalogue.incarnations import as_declared
 from eventfabric.services.operations.credits import (
     OPEN_SECONDS_MAX,
     GatedLane,
@@ -15,6 +17,7 @@ from eventfabric.services.operations.credits import (
     gate_named,
     gates_of,
 )
+from eventfabric.services.operations.retire import Retirement
 from eventfabric.services.reconciliation.reconcile import Reconciler
 from eventfabric.testing.memory.faults import Fault, Faults, nth
 from tests.support.failing_handlers import Failing, fabric_of
@@ -194,6 +197,15 @@ class TestARegionThatDeliversElsewhere:
         assert list(opened.unanswered) == [HOME]
         assert slot(away) is None
 
+    def test_grants_count_for_itself_alone_where_each_delivers_for_itself(self) -> None:
+        fabric = full(deliver="everywhere")
+        fabric.ports(AWAY).credits.grant(LANE_KEY, SequenceNumber(1_000))
+        fabric.cloud.replicate()
+        assert only(fabric).is_short
+        opened = gates(fabric)
+        assert opened.open(opened.openings(600)) == 1
+        assert not only(fabric).is_short
+
     def test_that_took_over_is_the_one_that_delivers(self) -> None:
         fabric = full()
         fabric.cloud.replicate()
@@ -275,6 +287,20 @@ class TestAnOpening:
     def test_of_a_subscription_that_holds_nobody_back_is_refused(self) -> None:
         with pytest.raises(SettingError, match="holds nobody back"):
             gate_named(fabric_of(Failing({})).topology, SUBSCRIPTION)
+
+
+def test_a_retired_subscription_is_no_gate_any_more() -> None:
+    fabric = full()
+    for region in (HOME, AWAY):
+        declare_all(Deployer(fabric.topology, region, fabric.ports(region), by="stack", request_id="r1"))
+    fabric.cloud.replicate()
+    declared = as_declared(fabric.topology, HOME, fabric.ports())
+    assert [gate.name for gate in gates_of(declared, fabric.stream)] == [SUBSCRIPTION]
+    Retirement.of(fabric.topology, SUBSCRIPTION, fabric.ports(), by="me").end()
+    declared = as_declared(fabric.topology, HOME, fabric.ports())
+    assert gates_of(declared, fabric.stream) == []
+    with pytest.raises(SettingError, match="retired"):
+        gate_named(declared, SUBSCRIPTION)
 
 
 def test_a_grant_beyond_all_events_is_still_a_grant() -> None:

@@ -5,7 +5,15 @@ from dataclasses import replace
 import pytest
 
 from eventfabric.errors import DrainError, SettingError, UndecodableRecordError, UnknownNameError
-from eventfabric.model import DeclarationLane, LaneKey, Region, SequenceNumber, StreamName, SubscriptionName
+from eventfabric.model import (
+    DeclarationLane,
+    Lane,
+    LaneKey,
+    Region,
+    SequenceNumber,
+    StreamName,
+    SubscriptionName,
+)
 from eventfabric.model.catalogue import State, SubscriptionFacts
 from eventfabric.ports import Ports
 from eventfabric.sdk.operations import Operations
@@ -269,9 +277,23 @@ class TestCredits:
             assert not self.granted(fabric, region)
             assert self.granted(fabric, region, f"{SUBSCRIPTION}#2")
 
-    def test_stay_while_it_is_only_looked_at(self) -> None:
+    def test_are_deleted_for_every_origin(self) -> None:
+        fabric = with_events()
+        away = Lane(AWAY, lane(0).generation, lane(0).index)
+        credits = fabric.ports(HOME).credits
+        credits.grant(replace(self.KEY, lane=away), SequenceNumber(16))
+        retirement(fabric).end()
+        assert credits.granted(StreamName(STREAM), SubscriptionName(SUBSCRIPTION), AWAY, part=0) == {}
+
+    def test_stay_while_it_is_only_looked_at_or_drains(self) -> None:
         fabric = self.with_grants()
-        retirement(fabric).look()
+        ending = retirement(fabric)
+        ending.look()
+
+        def wait(seconds: float) -> None:
+            fabric.deliver_all()
+
+        ending.drain(wait)
         assert self.granted(fabric, HOME)
 
     def test_that_cannot_be_deleted_leave_it_as_it_is_until_it_is_done_again(self) -> None:

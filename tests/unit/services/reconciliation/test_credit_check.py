@@ -8,7 +8,7 @@ import pytest
 from eventfabric import limits
 from eventfabric.definition.sections import Backpressure
 from eventfabric.errors import LastingError
-from eventfabric.model import Circuit, CircuitState, LaneKey, SequenceNumber, SubscriptionName
+from eventfabric.model import Circuit, CircuitState, LaneKey, Mark, SequenceNumber, SubscriptionName
 from eventfabric.model.credit import is_low
 from eventfabric.services.delivery.breaker import CircuitBreaker
 from eventfabric.services.reconciliation.reconcile import PassOrder, Reconciler
@@ -19,6 +19,7 @@ from tests.support.granted import account, slot
 from tests.support.handovers import hand_over
 from tests.support.memory_fabric import AWAY, HOME, LANE, STREAM, event, lane
 from tests.support.reconciliations import put_cursor
+from tests.support.splits import split
 from tests.support.subscribed_stream import LANE_KEY, SUBSCRIPTION, SubscribedStream
 
 PASS_SECONDS = 300
@@ -142,10 +143,10 @@ class TestALaneThatIsShort:
 
     def test_is_not_so_longer_than_since_a_pass_that_saw_it_otherwise(self) -> None:
         fabric = idle()
-        passes(fabric)
-        fabric.clock.set_back(3_600)
+        passes(fabric, after_seconds=1_000)
+        fabric.clock.set_back(500)
         fill(fabric)
-        passes(fabric, after_seconds=3_600 + 90)
+        passes(fabric, after_seconds=500 + 90)
         assert short(fabric) == (1, 90)
 
     def test_is_so_since_the_first_of_passes_that_all_saw_it_though_it_moves(self) -> None:
@@ -195,6 +196,21 @@ class TestALaneThatIsShort:
         passes(away)
         assert short(away) == (0, 0)
 
+    def test_is_one_whatever_others_grant_where_each_delivers_for_itself(self) -> None:
+        fabric = idle(deliver="everywhere")
+        fabric.ports(AWAY).credits.grant(LANE_KEY, SequenceNumber(1_000))
+        fabric.cloud.replicate()
+        fill(fabric)
+        passes(fabric)
+        assert short(fabric)[0] == 1
+
+    def test_that_was_split_is_none(self) -> None:
+        fabric = idle()
+        fill(fabric)
+        split(fabric)
+        passes(fabric)
+        assert short(fabric)[0] == 0
+
     def test_is_forgotten_with_the_last_gate(self) -> None:
         fabric = idle()
         fill(fabric)
@@ -207,6 +223,13 @@ class TestALaneThatIsShort:
         reconciler = Reconciler(ungated, region=HOME, ports=ports, telemetry=fabric.telemetry)
         list(reconciler.run(repair=True))
         assert ports.ledger.marks(LANE_KEY.stream, HOME).of(LANE.number).short_ms == 0
+
+
+def test_a_time_ahead_of_the_clock_is_not_believed() -> None:
+    now_ms = 1_000_000
+    ahead = Mark(short_ms=now_ms + 3_600_000)
+    assert ahead.believed(now_ms).short_ms == 0
+    assert Mark(short_ms=now_ms).believed(now_ms).short_ms == now_ms
 
 
 class TestARing:
@@ -254,6 +277,23 @@ class TestARing:
             passes(fabric, after_seconds=PASS_SECONDS)
             assert len(fabric.queue) == 1
             lose_doorbells(fabric)
+
+    def test_is_for_a_lane_with_nothing_but_what_is_not_wanted(self) -> None:
+        fabric = idle(types=["Wanted"])
+        fill(fabric)
+        lose_doorbells(fabric)
+        assert fabric.cursor().sequence < fabric.log.tail(LANE).sequence
+        passes(fabric)
+        fabric.deliver_all()
+        assert slot(fabric) == account(fabric).granted > fabric.log.tail(LANE).sequence
+
+    def test_is_none_for_a_lane_whose_state_cannot_be_read(self) -> None:
+        fabric = moved_to_its_end()
+        table = fabric.cloud.regions[HOME].table(fabric.topology.ledger_of(LANE_KEY.stream).name)
+        cursor = {"pk": {"S": str(LANE_KEY)}, "sk": {"S": f"{HOME}/cursor"}, "s": {"S": "?"}}
+        table.write("Put", {"Item": cursor})
+        passes(fabric)
+        assert not fabric.queue
 
     def test_is_none_of_a_pass_that_only_looks(self) -> None:
         fabric = moved_to_its_end()
