@@ -65,6 +65,7 @@ ASKING: dict[str, tuple[str, ...]] = {
     "steps show": ("billing", "e", "charge"),
     "steps settle": ("billing", "e", "charge", "--done"),
     "queues redrive": (),
+    "scale explain": ("billing", "--for", "0"),
     "catalogue": ("--observed",),
     "types list": (),
     "types show": ("OrderPlaced",),

@@ -317,6 +317,7 @@ def rule_subscriptions(guarded: Guarded, does: Operator) -> None:
     kill_doorbell(fabric)
     does("queues", "redrive", "billing", "--dry-run", "--region", US)
     does("queues", "redrive", "billing", "--region", US)
+    does("scale", "explain", "billing", "--for", "0", "--region", US)
     does("credits", "show", "orders", "--all", "--region", US)
     opened = does("credits", "open", "audit", "--for", "24h", "--yes", "--json", "--region", EU).json
     assert opened["opened"] == 1

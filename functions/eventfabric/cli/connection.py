@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from eventfabric.aws.clients import Clients
     from eventfabric.aws.dead_queues import DeadQueues
+    from eventfabric.model.function_figures import FunctionFigures
     from eventfabric.ports import Log, Ports
     from eventfabric.sdk.fabric import Fabric
     from eventfabric.sdk.operations import Operations
@@ -163,6 +164,22 @@ class Connection:
 
         ports = self.ports()
         return DeadQueues(self._clients.sqs, ports.doorbells, ports.clock)
+
+    def function_figures(self, subscription: str) -> "FunctionFigures":
+        """Return what CloudWatch has of a subscription's function; nothing from a local fabric. PortError."""
+        from eventfabric.aws.function_figures import figures_of
+        from eventfabric.model.function_figures import FunctionFigures
+
+        if self.endpoint_url is not None:
+            return FunctionFigures()
+        function = self.topology.deliver_function(subscription, self.region).name
+        return figures_of(
+            self._session,
+            self.region,
+            fabric=self.topology.fabric,
+            function=function,
+            subscription=subscription,
+        )
 
     @cached_property
     def _session(self) -> "Session":

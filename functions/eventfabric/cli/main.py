@@ -22,6 +22,7 @@ from eventfabric.cli import (
     local,
     parked,
     queues,
+    scale,
     schemas,
     steps,
     subscriptions,
@@ -87,6 +88,7 @@ app.add_typer(credits.app, name="credits")
 app.add_typer(parked.app, name="parked")
 app.add_typer(dead_letters.app, name="dead-letters")
 app.add_typer(steps.app, name="steps")
+app.add_typer(scale.app, name="scale")
 app.add_typer(queues.app, name="queues")
 app.add_typer(types.app, name="types")
 app.add_typer(formats.app, name="formats")

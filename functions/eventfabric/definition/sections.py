@@ -2,14 +2,15 @@
 
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Annotated, Literal, TypeAlias
+from typing import Annotated, Final, Literal, TypeAlias
 
 from annotated_types import Interval
 
 from eventfabric.definition.marks import Date, Doc, EventType, Note, Reference, Table
 
 Schemas: TypeAlias = Literal["optional", "required"]
-Attempts: TypeAlias = Annotated[int, Interval(ge=1, le=64)]
+ATTEMPTS_MAX: Final = 64
+Attempts: TypeAlias = Annotated[int, Interval(ge=1, le=ATTEMPTS_MAX)]
 Concurrency: TypeAlias = Attempts | Literal["auto"]
 
 

@@ -101,5 +101,11 @@ def operator(topology: Topology, stream: StreamTopology) -> list[Statement]:
         queue("ring later", RING, timers.name, *regions),
         queues("count and redrive doorbells that no function could answer", count, topology, regions, dead),
         queue("count and redrive timers", count, timers.dead_letter_name, *regions),
+        Statement(
+            "see how many invocations functions have, and how many are refused",
+            ("cloudwatch:GetMetricData",),
+            (Resource(EVERYWHERE, EVERYWHERE, EVERYWHERE),),
+            wildcard="CloudWatch knows no resources of metrics.",
+        ),
     ]
     return [*statements, use_key(topology, topology.regions)]
