@@ -11,6 +11,7 @@ from scripts.benchmarks import (
     backfill,
     codec,
     cost,
+    credits,
     deliver,
     endtoend,
     failures,
@@ -44,6 +45,7 @@ class Benchmark(StrEnum):
     LATENCY = "latency"
     THROUGHPUT = "throughput"
     GROWTH = "growth"
+    CREDITS = "credits"
     ALL = "all"
 
 
@@ -62,6 +64,7 @@ _BENCHES: dict[Benchmark, Callable[..., Section]] = {
     Benchmark.LATENCY: latency.bench,
     Benchmark.THROUGHPUT: throughput.bench,
     Benchmark.GROWTH: growth.bench,
+    Benchmark.CREDITS: credits.bench,
 }
 
 

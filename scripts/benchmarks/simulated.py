@@ -39,7 +39,7 @@ T = TypeVar("T")
 REGION = Region("us-east-1")
 _STEPS_MAX = 20_000_000
 _WARM_SECONDS = 0.2
-_LOGGER = Logger(service="bench", stream=StringIO(), level=CRITICAL)
+BENCH_LOGGER = Logger(service="bench", stream=StringIO(), level=CRITICAL)
 
 
 @dataclass(frozen=True)
@@ -55,14 +55,14 @@ class Latency:
 
 
 _POLL_SECONDS = 0.25
-_STREAM_FUNCTION = Latency(213 - 125, 552 - 125)
+STREAM_FUNCTION = Latency(213 - 125, 552 - 125)
 """From a table's stream to a function. The wait for one of four polls a second, part of the source's figure, is not."""
 PUT, QUERY = Latency(5, 12), Latency(3, 9)
 FIFO = Latency(28, 645)
-_OF_CALLS = {"log.append": PUT, "ledger.commit": PUT}
+_OF_CALLS = {"log.append": PUT, "ledger.commit": PUT, "credits.grant": PUT}
 
 
-class _Slow(Faults):
+class SlowCalls(Faults):
     """Delays calls of ports by simulated time, in which others run."""
 
     def __init__(self, schedule: Schedule, random: Random) -> None:
@@ -170,7 +170,7 @@ class SimulatedFabric:
         self._cloud = MemoryCloud(self.topology, clock=self._clock, entropy=entropy)
         without_delay = self._cloud.ports(REGION)
         self._ports = replace(
-            _Slow(self.schedule, self.random).ports(without_delay),
+            SlowCalls(self.schedule, self.random).ports(without_delay),
             doorbells=_Bells(self, without_delay.doorbells),
             at=lambda region: without_delay,
         )
@@ -250,7 +250,7 @@ class SimulatedFabric:
             subscription=subscription,
             ports=self._ports,
             telemetry=NoTelemetry(),
-            logger=_LOGGER,
+            logger=BENCH_LOGGER,
             handlers={"all": self._handle},
             side_by_side_of=lambda most: self._side_by_side,
         )
@@ -280,7 +280,7 @@ class SimulatedFabric:
                 self.schedule.pause(_POLL_SECONDS)
             if changes:
                 self._stream.confirm(changes)
-                self.later(_STREAM_FUNCTION.seconds(self.random), partial(self._ring_for, changes))
+                self.later(STREAM_FUNCTION.seconds(self.random), partial(self._ring_for, changes))
 
     def _ring_for(self, changes: Sequence[Change]) -> None:
         with using(self._relay):
