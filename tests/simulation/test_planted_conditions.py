@@ -19,6 +19,7 @@ from tests.handlers import test_partial_answers as functions
 from tests.handlers import test_ringing_again as ringing_again
 from tests.simulation.checkers.every import failures
 from tests.simulation.planted_bugs_of_seals import OF_SEALS
+from tests.simulation.planted_bugs_of_split_publishing import OF_SPLIT_PUBLISHING
 from tests.simulation.planted_conditions_of_declarations import OF_DECLARATIONS
 from tests.simulation.planted_conditions_of_passes import OF_PASSES
 from tests.simulation.planted_reads import READS
@@ -373,6 +374,7 @@ CONDITIONS: list[tuple[Bug, Check]] = [
     *OF_PASSES,
     *OF_DECLARATIONS,
     *OF_SEALS,
+    *OF_SPLIT_PUBLISHING,
 ]
 
 

@@ -320,6 +320,8 @@ def test_the_half_of_a_noted_batch_that_finds_no_place_is_settled_where_the_whol
     assert refused
     assert isinstance(error, IndeterminateAppendError)
     assert (event_id, error.record.lane) == (RIGHT_KEY, LANE)
+    assert isinstance(error.record, Record)
+    assert error.record.count == 2
     faults[HOME].heal()
     (receipt,) = fabric.publish_again(error)
     # The whole batch lands there. Whoever delivers it takes one copy of each part.
