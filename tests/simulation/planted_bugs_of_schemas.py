@@ -76,7 +76,7 @@ OF_SCHEMAS = [
     Bug(
         "the wrong ones are blamed",
         "of many events that are published together, the next ones are said not to fit",
-        "eventfabric.sdk.fabric:Fabric.publish_many",
+        "eventfabric.sdk.publisher:Publisher.encoded",
         "in enumerate(events):",
         "in enumerate(events, 1):",
         by="unfit_event",
@@ -86,7 +86,7 @@ OF_SCHEMAS = [
     Bug(
         "all for one",
         "if one event of many does not fit, all are said not to",
-        "eventfabric.sdk.fabric:Fabric.publish_many",
+        "eventfabric.sdk.publisher:Publisher.encoded",
         'raise kind(problems, where=f"stream {stream}")',
         'raise kind([Problem(f"events[{n}]", "one unfit", "none") for n in range(index + 1)])',
         by="unfit_event",

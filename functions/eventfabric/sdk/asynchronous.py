@@ -11,7 +11,7 @@ A task that is cancelled stops waiting; what it had begun to publish may still b
 """
 
 from asyncio import Future, Lock, get_running_loop, sleep
-from collections.abc import Callable, Generator, Iterable
+from collections.abc import Callable, Generator, Iterable, Sequence
 from contextlib import suppress
 from contextvars import copy_context
 from functools import partial
@@ -57,8 +57,10 @@ class AsyncFabric:
         return await self._run(partial(self.fabric.publish, stream, once=once, acks=acks, **event))
 
     async def publish_many(self, stream: str, events: Iterable[Event], *, acks: int = 1) -> list[Receipt]:
-        """Call Fabric.publish_many."""
-        return await self._run(partial(self.fabric.publish_many, stream, list(events), acks=acks))
+        """Publish events as Fabric.publish_many does."""
+        async with self.publisher(stream, linger_ms=60_000, acks=acks) as publisher:
+            pending = await publisher.take_all(list(events))
+        return [await receipt for receipt in pending]
 
     async def publish_again(self, error: IndeterminateAppendError) -> list[Receipt]:
         """Call Fabric.publish_again."""
@@ -176,6 +178,23 @@ class AsyncPublisher:
         publisher = self._made or await self._publisher()
         return await self._take(publisher, publisher.outgoing.encode_event(event))
 
+    async def take_all(self, events: Sequence[Event]) -> list[AsyncReceipt]:
+        """Take Events once all are checked; see Fabric.publish_many."""
+        publisher = self._made or await self._publisher()
+        encoded = await self._run(partial(publisher.encoded, events))
+        receipts: list[AsyncReceipt] = []
+
+        def take_rest() -> None:
+            for event in encoded[len(receipts) :]:
+                receipts.append(AsyncReceipt(publisher.take(event, waits=True, waits_for_credit=False)))
+
+        while len(receipts) < len(encoded):
+            try:
+                await self._run(take_rest)
+            except BackpressureError as error:
+                await _pause(error)
+        return receipts
+
     async def flush(self) -> None:
         """Append all that was taken, and wait for it."""
         made = self._made
@@ -213,11 +232,15 @@ class AsyncPublisher:
                 take = partial(publisher.take, event, waits=True, waits_for_credit=False)
                 return AsyncReceipt(await self._run(take))
             except BackpressureError as error:
-                # Not in a thread: lanes may be held back for long, and each takes its tasks with it.
-                await sleep(max(error.retry_after, _PAUSE_SECONDS))
+                await _pause(error)
                 is_full = False
             except BufferFullError:
                 is_full = True
+
+
+async def _pause(error: BackpressureError) -> None:
+    """Wait until a lane may take more. Not in a thread: it may be held back for long, and others need the threads."""
+    await sleep(max(error.retry_after, _PAUSE_SECONDS))
 
 
 def _nothing() -> None:

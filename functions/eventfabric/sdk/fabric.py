@@ -9,15 +9,12 @@ from eventfabric import limits
 from eventfabric.errors import (
     EventFabricError,
     IndeterminateAppendError,
-    InvalidEventError,
-    Problem,
     SettingError,
 )
 from eventfabric.model import Batch, Event, EventFields, Record, Region, StreamName
 from eventfabric.ports import Clock, Doorbells, Entropy, Ledger, Log, Outbox
 from eventfabric.sdk.bundle import Receipt, receipt
 from eventfabric.sdk.connecting import check_schemas_of, connected, schema_checks
-from eventfabric.sdk.encoded import Encoded
 from eventfabric.sdk.express import Express
 from eventfabric.sdk.outbox import OutboxTransaction, check_once, publish_once
 from eventfabric.sdk.outgoing import Outgoing
@@ -270,21 +267,8 @@ class Fabric:
         EventTooLargeError if that is all, else InvalidEventError. Raises otherwise as `publish`, and
         PublishFailedError with each failure if some could not be appended.
         """
-        outgoing = self._stream(stream)
-        encoded: list[Encoded] = []
-        problems: list[Problem] = []
-        kinds = set[type[InvalidEventError]]()
-        for index, event in enumerate(events):
-            try:
-                encoded.append(outgoing.encode_event(event))
-            except InvalidEventError as error:
-                problems += [problem.inside(f"events[{index}]") for problem in error.problems]
-                kinds.add(type(error))
-        if problems:
-            kind = kinds.pop() if len(kinds) == 1 else InvalidEventError
-            raise kind(problems, where=f"stream {stream}")
         with self.publisher(stream, linger_ms=60_000, acks=acks) as publisher:
-            pending = [publisher.take(event) for event in encoded]
+            pending = [publisher.take(event) for event in publisher.encoded(events)]
         return [waiting.result() for waiting in pending]
 
     def publisher(

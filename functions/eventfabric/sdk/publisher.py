@@ -10,6 +10,8 @@ from warnings import warn
 from eventfabric import limits
 from eventfabric.errors import (
     EventFabricError,
+    InvalidEventError,
+    Problem,
     PublishFailedError,
     SettingError,
 )
@@ -83,6 +85,23 @@ class Publisher:
             error.no_effect = error.no_effect and not receipts
             raise
         return receipts
+
+    def encoded(self, events: Iterable[Event]) -> list[Encoded]:
+        """Encode events once all are checked. An error lists what is wrong with any; see Fabric.publish_many."""
+        outgoing, stream = self.outgoing, self.outgoing.stream.name
+        encoded: list[Encoded] = []
+        problems: list[Problem] = []
+        kinds = set[type[InvalidEventError]]()
+        for index, event in enumerate(events):
+            try:
+                encoded.append(outgoing.encode_event(event))
+            except InvalidEventError as error:
+                problems += [problem.inside(f"events[{index}]") for problem in error.problems]
+                kinds.add(type(error))
+        if problems:
+            kind = kinds.pop() if len(kinds) == 1 else InvalidEventError
+            raise kind(problems, where=f"stream {stream}")
+        return encoded
 
     def take(
         self, event: Encoded, *, waits: bool | None = None, waits_for_credit: bool | None = None

@@ -13,7 +13,7 @@ from eventfabric.sdk.held_lanes import HeldLanes
 from eventfabric.sdk.publisher import WhenFull
 from eventfabric.services.publishing.credits import Gate, KnownCredits
 from eventfabric.testing.memory.faults import Faults
-from tests.support.memory_fabric import HOME, STREAM, lane
+from tests.support.memory_fabric import HOME, STREAM, event, lane
 from tests.support.subscribed_stream import SubscribedStream
 
 GATE = Gate(SubscriptionName("billing"))
@@ -58,7 +58,7 @@ class GatedStream(SubscribedStream):
         self.cloud.credits(HOME).grant(key, SequenceNumber(grant))
 
     def ids(self, index: int) -> list[str | None]:
-        return [event.id for event in self.events() if event.lane == lane(index)]
+        return [published.id for published in self.events() if published.lane == lane(index)]
 
 
 def test_events_of_a_lane_wait_for_credit_and_land_in_their_order_as_it_is_granted() -> None:
@@ -205,6 +205,11 @@ def test_events_of_a_lane_that_is_held_back_are_awaited_without_a_thread(
                 for _ in range(19)
             ]
             flushed = asyncio.create_task(publisher.flush())
+            many = asyncio.create_task(
+                fabric.publish_many(
+                    STREAM, [event(f"m{number}", key=KEYS[LaneIndex(0)]) for number in range(5)]
+                )
+            )
             other = await fabric.publish(STREAM, key=KEYS[LaneIndex(1)], type="placed")
             async with fabric.publisher(STREAM, linger_ms=0) as others:
                 receipt = await others.publish(key=KEYS[LaneIndex(2)], type="placed")
@@ -214,6 +219,9 @@ def test_events_of_a_lane_that_is_held_back_are_awaited_without_a_thread(
             receipts = [first, *[await task for task in held]]
             await flushed
             await publisher.close()
-            return sorted([(await receipt).sequence for receipt in receipts])
+            receipts_of_many = await many
+            assert [receipt.event_id for receipt in receipts_of_many] == [f"m{n}" for n in range(5)]
+            sequences = [(await receipt).sequence for receipt in receipts]
+            return sorted([*sequences, *(receipt.sequence for receipt in receipts_of_many)])
 
-    assert asyncio.run(asyncio.wait_for(publish(), 60)) == list(range(20))
+    assert asyncio.run(asyncio.wait_for(publish(), 60)) == list(range(25))
