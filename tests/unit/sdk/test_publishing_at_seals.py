@@ -266,6 +266,9 @@ def test_where_the_other_region_has_another_tree_a_batch_goes_by_that_one() -> N
     assert str(publish(fabric, LEFT_KEY, "2")) == f"{AWAY}/0.0"
     (record,) = below(stream, AWAY_LANE)
     assert record.lane == AWAY_LANE
+    faults[AWAY].calls.clear()
+    publish(fabric, LEFT_KEY, "3")
+    assert faults[AWAY].calls == ["log.append"]
 
 
 @pytest.mark.parametrize("landed", [True, False])

@@ -155,7 +155,11 @@ class Appender:
     def _taking(self, lane: Lane, batch: Batch, *, timeout_ms: int, until_ms: int) -> Lane:
         """Return the lane that takes a batch: this one or one above it. SealedLaneError if it was split."""
         tried = _Try(self, lane, batch, None, timeout_ms=timeout_ms, until_ms=until_ms)
-        if any(not self._seals.is_split(lane.above(generation)) for generation in range(lane.generation)):
+        above = [lane.above(generation) for generation in range(lane.generation)]
+        unsplit = next((other for other in above if not self._seals.is_split(other)), None)
+        if unsplit is not None and unsplit in self._tails:
+            return unsplit  # which was not split when this process last saw it
+        if unsplit is not None:
             lane = call_within(timeout_ms / 1000 + limits.LAST_TRY_SECONDS, tried.taking)
         if self._seals.is_split(lane):
             raise tried.sealed()
