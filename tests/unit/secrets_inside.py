@@ -16,7 +16,9 @@ from eventfabric import Event
 from eventfabric.model import Batch, Lane, Record
 from eventfabric.model.credit import Account
 from eventfabric.rare_ports import Backfills, Credits
+from eventfabric.services.delivery.begin import Beginnings
 from eventfabric.services.delivery.granting import Granting
+from eventfabric.services.delivery.limiter import Limiter
 from eventfabric.services.delivery.target_streams import TargetStreams, TargetWrites
 from eventfabric.services.publishing.credits import KnownCredits
 
@@ -34,10 +36,10 @@ _NAMES = """
 NAMES = frozenset(_NAMES.split())
 """Names of texts and bytes that name things, and hold nothing of an event."""
 _SHOWN = """
-    Cursor.parked DeadLetterFilter.error DeclaredDifference.do DeclaredDifference.what HandlerInput.payload_type
-    KeyRule.attribute MemberChange.after MemberChange.before Pattern.regex Pattern.says Problem.allowed
-    Problem.found Refusal.message RegionDeclared.error Roster.dead Roster.retrying WriteRefused.message
-    _Nothing.keys
+    Cursor.parked DeadLetterFilter.error DeclaredDifference.do DeclaredDifference.what Diagnosis.because
+    HandlerInput.payload_type KeyRule.attribute Lever.brings Lever.change Lever.costs MemberChange.after
+    MemberChange.before Pattern.regex Pattern.says Problem.allowed Problem.found Refusal.message
+    RegionDeclared.error Roster.dead Roster.retrying WriteRefused.message _Nothing.keys
 """
 SHOWN = frozenset(_SHOWN.split())
 """Fields whose names do not say so: digests, settings, what is declared, and what a service or a check says."""
@@ -45,7 +47,9 @@ TYPED_ONLY = {
     "Account": Account,
     "Backfills": Backfills,
     "Credits": Credits,
+    "Beginnings": Beginnings,
     "Granting": Granting,
+    "Limiter": Limiter,
     "KnownCredits": KnownCredits,
     "TargetStreams": TargetStreams,
     "TargetWrites": TargetWrites,

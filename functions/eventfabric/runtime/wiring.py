@@ -78,7 +78,7 @@ class Runtime:
     """Standard output and error, to be restored if a handler left them closed."""
     schemas: Path | None = None
     """Folder of the schemas of event types; there need be none."""
-    _relays: "dict[str, Relay]" = field(default_factory=dict, init=False, repr=False, compare=False)
+    _relays: dict[str, Any] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     def flush(self) -> None:
         """Hand on the metrics of an invocation. Its work is done by now, and must not fail because of them."""

@@ -98,7 +98,7 @@ class VisitContext:
 
     uncommitted: dict[LaneKey, Uncommitted] = field(default_factory=dict)
     """Memory of what was published for events that are not committed, by the lane whose run failed."""
-    short_of_credit: dict[LaneKey, frozenset[Target]] = field(default_factory=dict)
+    short_of_credit: dict[LaneKey, frozenset[Target]] = field(default_factory=dict, repr=False)
     """Lanes that had no credit for what handlers published, by the lane whose events these handled."""
 
     def patience(self, deadline_ms: int, most_seconds: float = limits.LANE_PATIENCE_SECONDS) -> Patience:
