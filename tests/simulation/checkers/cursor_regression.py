@@ -1,5 +1,6 @@
 """Cursor regression: a cursor goes back without a replay, or a Region takes over behind what it knew."""
 
+from eventfabric.model import Lane
 from eventfabric.testing.simulation import history
 from eventfabric.testing.simulation.history import CursorStand, History
 from eventfabric.testing.simulation.verdict import Anomaly, Verdict, verdict
@@ -52,6 +53,8 @@ def _taken_over_behind(entry: history.CursorMoved, read: Known) -> str:
     """Check that a takeover begins at the furthest cursor that the Region read, or at the first event parked there."""
     if entry.after.epoch <= (entry.before.epoch if entry.before else 0):
         return ""
+    if not Lane.parse(entry.lane).is_root:
+        return ""  # a cursor counts there only beneath the passing that began it: else it begins at the seal
     stands = read.get((entry.actor, entry.subscription, entry.lane), {})
     if not stands:
         return ""

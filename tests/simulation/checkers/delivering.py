@@ -3,7 +3,7 @@
 from collections import defaultdict
 from typing import Final
 
-from eventfabric.model import is_alone
+from eventfabric.model import Lane, is_alone
 from eventfabric.testing.simulation import history
 from eventfabric.testing.simulation.logged import Logged
 from tests.simulation.checkers.facts import Facts, places_of
@@ -29,7 +29,8 @@ def dropped_of_rest(facts: Facts, entry: history.Settled) -> list[int]:
     """Return the unlisted events of a key that were discarded, by their places in the log."""
     return [
         logged_event.sequence
-        for logged_event in facts.lanes.get(entry.lane, [])
+        for lane in facts.above(entry.lane)
+        for logged_event in facts.lanes.get(lane, [])
         if logged_event.key == entry.key and entry.since <= logged_event.sequence < entry.until
     ]
 
@@ -80,7 +81,9 @@ class Delivering:
             case history.Settled() if entry.action == "discarded":
                 group = facts.group(entry.subscription, entry.region)
                 for sequence in (entry.sequence, *entry.dropped, *dropped_of_rest(facts, entry)):
-                    self.discarded.add((entry.subscription, group, entry.lane, sequence))
+                    stood = facts.logged_in(entry.lane, sequence)
+                    lane = entry.lane if stood is None else stood.lane
+                    self.discarded.add((entry.subscription, group, lane, sequence))
             case history.KeyChanged() if not entry.copied:
                 parked = self.parked[entry.writer, entry.subscription, entry.lane]
                 self._keys[entry.writer, entry.subscription, entry.lane, entry.id] = entry.key
@@ -144,10 +147,26 @@ class Delivering:
         )
 
     def waits(self, region: str, subscription: str, lane: str, sequence: int) -> bool:
-        """Tell if an event waits in a parked key."""
+        """Tell if an event waits in a parked key: of its lane or, once that is past its seal, of one below it."""
         logged = self.facts.logged.get((lane, sequence))
         key = "" if logged is None else logged.key
-        return any(stand.holds(sequence, key) for stand in self.parked[region, subscription, lane].values())
+        return any(
+            stand.holds(sequence, key)
+            for leaf in self.lanes_waiting(region, subscription, lane)
+            for stand in self.parked[region, subscription, leaf].values()
+        )
+
+    def lanes_waiting(self, region: str, subscription: str, lane: str) -> list[str]:
+        """Return where keys of a lane wait: there or, once it is past its seal, in the children that began."""
+        cursor = self.cursors.get((region, subscription, lane))
+        if cursor is None or not cursor.is_past_seal:
+            return [lane]
+        waiting = list[str]()
+        for child in map(str, Lane.parse(lane).children):
+            own = self.cursors.get((region, subscription, child))
+            has_begun = own is not None and own.has_begun and own.epoch == cursor.epoch
+            waiting += self.lanes_waiting(region, subscription, child) if has_begun else [lane]
+        return waiting
 
     def is_over(self, subscription: str, group: str, logged_event: Logged) -> bool:
         """Tell if nobody is to hand the event out any more: handled, discarded, gone, elsewhere, or never wanted."""

@@ -3,6 +3,7 @@
 from collections import defaultdict
 from functools import cached_property
 
+from eventfabric.model import Lane
 from eventfabric.testing.simulation import history
 from eventfabric.testing.simulation.history import History
 from eventfabric.testing.simulation.logged import FabricLog, Logged
@@ -12,6 +13,11 @@ def places_of(entry: history.Appended) -> list[tuple[str, int]]:
     """Return the places of a record's events, or those that a skip passes."""
     count = entry.skipped or len(entry.ids)
     return [(entry.lane, entry.sequence + index) for index in range(count)]
+
+
+def root_of(lane: str) -> str:
+    """Return the lane from which all were split off that hold the keys of one: its key's sequences rise in all."""
+    return str(Lane.parse(lane).root)
 
 
 class Facts(FabricLog):
@@ -36,6 +42,40 @@ class Facts(FabricLog):
         ):
             by_lane[logged_event.lane].append(logged_event)
         return by_lane
+
+    @staticmethod
+    def above(lane: str) -> list[str]:
+        """Return a lane and those from which it was split off: in their logs, events of its keys stand."""
+        own = Lane.parse(lane)
+        return [str(own.above(generation)) for generation in range(own.generation, -1, -1)]
+
+    def logged_in(self, lane: str, sequence: int) -> Logged | None:
+        """Return the event at a sequence in a lane, or in one from which it was split off: sequences go on there."""
+        return next(
+            (self.logged[name, sequence] for name in self.above(lane) if (name, sequence) in self.logged),
+            None,
+        )
+
+    @cached_property
+    def seals(self) -> dict[str, int]:
+        """Places of the seals that end lanes."""
+        return {
+            entry.lane: entry.sequence
+            for entry in self.entries
+            if isinstance(entry, history.Appended) and entry.is_seal
+        }
+
+    @cached_property
+    def ends(self) -> dict[str, int]:
+        """Places at which lanes end: behind the last event or seal, and in an empty child behind its parent's seal."""
+        ends: dict[str, int] = {}
+        for entry in self.entries:
+            if isinstance(entry, history.Appended) and not entry.copied:
+                end = entry.sequence + (1 if entry.is_seal else entry.skipped or len(entry.ids))
+                children = Lane.parse(entry.lane).children if entry.is_seal else ()
+                for lane in (entry.lane, *map(str, children)):
+                    ends[lane] = max(end, ends.get(lane, 0))
+        return ends
 
     @cached_property
     def batches(self) -> dict[str, set[str]]:

@@ -61,8 +61,8 @@ def _clocks_are_right(facts: Facts) -> bool:
 
 
 def _waits(facts: Facts, finding: history.Found, number: int) -> bool:
-    """Tell if the lane has an event at the cursor or behind it that the subscription wants."""
-    return any(
+    """Tell if the lane has a wanted event at the cursor or behind it, or a seal that is to be passed."""
+    return facts.seals.get(finding.lane, -1) >= finding.sequence or any(
         event.sequence >= finding.sequence
         and event.entry < number
         and facts.wants(finding.subscription, event)

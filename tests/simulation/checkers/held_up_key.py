@@ -46,7 +46,7 @@ def _foreign(facts: Facts, entry: history.KeyChanged, number: int) -> list[Anoma
     if entry.lane in facts.overwritten_lanes:
         return []  # another event took the place of a deleted one
     for sequence in entry.after.waiting:
-        logged_event = facts.logged.get((entry.lane, sequence))
+        logged_event = facts.logged_in(entry.lane, sequence)
         if logged_event is not None and logged_event.key != entry.key:
             return [
                 Anomaly(f"{logged_event.id} of key {logged_event.key} waits behind key {entry.key}", number)

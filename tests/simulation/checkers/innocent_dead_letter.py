@@ -50,7 +50,7 @@ def check(of: History) -> Verdict:
             before and before.state == "dead" and before.waiting[0] == after.waiting[0]
         ):
             continue
-        logged_event = facts.logged.get((entry.lane, after.waiting[0]))
+        logged_event = facts.logged_in(entry.lane, after.waiting[0])
         if logged_event is None:
             anomalies.append(Anomaly(f"{entry.lane}@{after.waiting[0]} is dead, and not in the log", number))
         elif not _is_guilty(facts, blame, entry, after, logged_event):

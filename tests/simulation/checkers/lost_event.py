@@ -63,8 +63,9 @@ def _is_known(facts: Facts, delivering: Delivering, name: str, group: str, logge
     for region in regions:
         if any(
             key.holds(logged_event.sequence, logged_event.key)
-            and delivering.is_dead(region, name, logged_event.lane, parking_id)
-            for parking_id, key in delivering.parked[region, name, logged_event.lane].items()
+            and delivering.is_dead(region, name, lane, parking_id)
+            for lane in delivering.lanes_waiting(region, name, logged_event.lane)
+            for parking_id, key in delivering.parked[region, name, lane].items()
         ):
             return True
     begun = any((region, name, logged_event.lane) in delivering.cursors for region in regions)

@@ -7,7 +7,7 @@ from eventfabric.testing.simulation.history import History
 from eventfabric.testing.simulation.logged import Logged
 from eventfabric.testing.simulation.verdict import Anomaly, Verdict, verdict
 from tests.simulation.checkers.delivering import Delivering
-from tests.simulation.checkers.facts import Facts, facts_of
+from tests.simulation.checkers.facts import Facts, facts_of, root_of
 
 NAME = "reordered_key"
 
@@ -19,7 +19,7 @@ def check(of: History) -> Verdict:
     anomalies: list[Anomaly] = []
     of_key: defaultdict[tuple[str, str], list[Logged]] = defaultdict(list)
     for logged_event in sorted(facts.logged.values(), key=lambda logged_event: logged_event.sequence):
-        of_key[logged_event.lane, logged_event.key].append(logged_event)
+        of_key[root_of(logged_event.lane), logged_event.key].append(logged_event)
     latest: dict[tuple[str, str, str, str, int], int] = {}
     for number, entry in enumerate(of.entries):
         delivering.feed(entry)
@@ -33,7 +33,7 @@ def check(of: History) -> Verdict:
         for place in entry.events:
             if subscription.guarantee.may_lose:
                 continue  # a crash may have dropped earlier events for good
-            for earlier in of_key[place.lane, place.key]:
+            for earlier in of_key[root_of(place.lane), place.key]:
                 if earlier.sequence >= place.sequence:
                     break
                 if (earlier.lane, earlier.sequence) in beside or delivering.is_over(

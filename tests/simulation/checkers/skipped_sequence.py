@@ -39,9 +39,8 @@ def check(of: History) -> Verdict:
                 f" going to {entry.after.sequence}"
             )
             anomalies.append(Anomaly(what, number))
-        ends = facts.lanes.get(entry.lane, [])
         has_moved = entry.before is None or entry.before.sequence != entry.after.sequence
-        if has_moved and entry.after.sequence > (ends[-1].sequence + 1 if ends else 0):
+        if has_moved and entry.after.sequence > facts.ends.get(entry.lane, 0):
             anomalies.append(
                 Anomaly(
                     f"{entry.subscription} stands at {entry.lane}@{entry.after.sequence}, beyond its end",

@@ -54,7 +54,8 @@ def _of_lane(facts: Facts, delivering: Delivering, name: str, group: str, lane: 
     reasons = []
     if stands[owner].sequence < least:
         reasons.append(f"{name} stands at {stands[owner].sequence} of {lane} in {owner}, which ends at {end}")
-    for key, parked in delivering.parked[owner, name, lane].items():
+    is_past = stands[owner].is_past_seal  # what is parked there is its children's
+    for key, parked in ({} if is_past else delivering.parked[owner, name, lane]).items():
         if not delivering.is_dead(owner, name, lane, key):
             reasons.append(f"{name} has key {key} of {lane} parked in {owner}, {parked.state}")
     return reasons

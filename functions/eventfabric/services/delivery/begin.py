@@ -36,7 +36,7 @@ from eventfabric.model import (
 from eventfabric.ports import Clock, Ledger, Log
 from eventfabric.services.lanes.lane_end import tail_before_seal, tail_to_begin_at
 from eventfabric.services.lanes.locate import kept_in, locate
-from eventfabric.services.lanes.standing import Standings, is_pinned
+from eventfabric.services.lanes.standing import Standings, is_pinned, owner_of
 from eventfabric.stream_topology import SubscriptionTopology
 
 DECLARED_SKEW_SECONDS: Final = 5
@@ -88,6 +88,11 @@ class Beginnings:
         """Make sure that events published from now on are missed in no lane, although nothing is delivered yet."""
         if self._start == "latest":
             self._pinned(doorbell)
+
+    def delivers(self, origin: Region) -> bool:
+        """Tell if this Region delivers an origin's lanes, as far as it has learnt by now."""
+        owner = owner_of(self._subscription, origin, self._standings.known)
+        return owner is None or owner.region == self._standings.region
 
     def behind_seal(self, key: LaneKey, seal: Record) -> Cursor | None:
         """Return the place where a child begins if all events of its parent came before the start. None: not known."""

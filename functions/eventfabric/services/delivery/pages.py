@@ -221,6 +221,9 @@ class Pages:
         """Have the lane's children begin, and ring them. What is parked is theirs from then on."""
         from eventfabric.services.delivery.seals import pass_seal, ring_children  # few lanes are ever split
 
+        # A run may go on under the ownership with which it began. But what it hands over here, others go on with.
+        if not self._context.beginnings.delivers(seal.lane.origin):
+            return self._untried(LaneOutcome.NOT_OWNER)
         lost = pass_seal(self._context, self._visit, seal)
         if lost is not None:
             return lost

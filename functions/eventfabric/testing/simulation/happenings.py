@@ -1,7 +1,7 @@
 """Happenings: Regions and links lost, clocks moved, code deployed, while a fabric works.
 
 A happening's `what` is the name of a function here, in closing.py, crediting.py, deploying.py, looking_up.py,
-moving.py, offering.py, operators.py, registering.py, spoiling.py, tampering.py or troubling.py.
+moving.py, offering.py, operators.py, registering.py, splitting.py, spoiling.py, tampering.py or troubling.py.
 """
 
 from collections.abc import Callable
@@ -22,6 +22,7 @@ from eventfabric.testing.simulation.offering import OFFERS
 from eventfabric.testing.simulation.operators import OPERATORS, tell, telling
 from eventfabric.testing.simulation.plan import Happening
 from eventfabric.testing.simulation.registering import REGISTERS
+from eventfabric.testing.simulation.splitting import SPLITS
 from eventfabric.testing.simulation.spoiling import SPOILERS
 from eventfabric.testing.simulation.tampering import TAMPERERS
 from eventfabric.testing.simulation.troubling import TROUBLES
@@ -247,6 +248,7 @@ HAPPENINGS: Final[dict[str, Callable[[World, Happening], None]]] = {
     **LOOKS,
     **OFFERS,
     **OPERATORS,
+    **SPLITS,
     **SPOILERS,
     **TAMPERERS,
     **TROUBLES,

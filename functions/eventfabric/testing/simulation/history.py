@@ -64,7 +64,7 @@ class Unacknowledged(Entry, frozen=True, kw_only=True):
 
 
 class Appended(Entry, frozen=True, kw_only=True):
-    """A record appeared in a Region's log. `copied`: it came from another Region."""
+    """A record appeared in a Region's log. `copied`: from another Region; `time`: hybrid; `skipped`: lost events."""
 
     region: str
     lane: str
@@ -77,9 +77,8 @@ class Appended(Entry, frozen=True, kw_only=True):
     note: str = ""
     copied: bool = False
     time: int = 0
-    """Hybrid time of the append."""
     skipped: int = 0
-    """Number of lost events, if the record is a skip."""
+    is_seal: bool = False
 
 
 class Removed(Entry, frozen=True, kw_only=True):
@@ -114,6 +113,8 @@ class CursorStand(msgspec.Struct, frozen=True, omit_defaults=True):
     crashes: int = 0
     low: int = -1
     granted: int = -1
+    is_past_seal: bool = False
+    has_begun: bool = False
 
 
 class CursorMoved(Entry, frozen=True, kw_only=True):

@@ -163,6 +163,8 @@ def _cursor_of(item: Item | None) -> history.CursorStand | None:
         cursor.crashes,
         -1 if cursor.low is None else int(cursor.low.sequence),
         -1 if cursor.credit is None else int(cursor.credit.granted),
+        cursor.past_seal is not None,
+        cursor.begun is not None,
     )
 
 

@@ -109,6 +109,7 @@ def _appended(item: Item) -> dict[str, Any]:
         "note": str(record.note.lane) if record.note else "",
         "time": int(record.time),
         "skipped": record.count if record.is_skip else 0,
+        "is_seal": record.is_seal,
     }
 
 
