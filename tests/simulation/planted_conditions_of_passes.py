@@ -15,7 +15,7 @@ OF_PASSES: list[tuple[Bug, Callable[[], None]]] = [
     (
         bug(
             "the marks of one part are written over those of the others",
-            f"{_RECONCILE}.reconcile:Reconciler._check",
+            f"{_RECONCILE}.reconcile:Reconciler._check_part",
             "marks(self._name, part.marked_as, part=part.marks_name)",
             "marks(self._name, part.marked_as)",
         ),

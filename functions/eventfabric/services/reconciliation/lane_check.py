@@ -5,7 +5,7 @@ for each lane, and the pass adds them up.
 """
 
 from collections.abc import Collection, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from functools import partial
 
 from eventfabric import limits
@@ -36,37 +36,21 @@ from eventfabric.services.delivery.takeover import region_that_counts
 from eventfabric.services.lanes.standing import is_delivered_by, ledger_of, owner_of
 from eventfabric.services.lanes.unwanted import UnwantedRecords
 from eventfabric.services.lanes.whole_state import whole_state
+from eventfabric.services.reconciliation.beneath import ROOT, Beneath, Passed
+from eventfabric.services.reconciliation.checked_lane import CheckedLane
 from eventfabric.services.reconciliation.credit_check import CreditCheck
 from eventfabric.services.reconciliation.hot import hot_in
+from eventfabric.services.reconciliation.examined import Examined
 from eventfabric.services.reconciliation.look import Look
 from eventfabric.services.reconciliation.own_declarations import lost_here
 from eventfabric.services.reconciliation.patience import PassPatience
-from eventfabric.services.reconciliation.replica import Examined, Replica
+from eventfabric.services.reconciliation.replica import Replica
 from eventfabric.services.reconciliation.rest import digest_of_delivered, is_done, rests
 from eventfabric.services.reconciliation.vitals import Vitals
 from eventfabric.services.reconciliation.watch import Bells, Watch
 from eventfabric.stream_topology import StreamTopology, SubscriptionTopology
 
 _WRONG_CURSORS = (FindingKind.CURSOR_BROKEN, FindingKind.CURSOR_AHEAD)
-
-
-@dataclass
-class CheckedLane:
-    """The result for a lane: its mark from now on, and what the pass reports, counts and rings."""
-
-    lane: Lane
-    mark: Mark
-    vitals: Vitals
-    findings: list[Finding] = field(default_factory=list)
-    bells: Bells = field(default_factory=Bells)
-    is_silent: bool = False
-    """True if nothing has come by replication since the lane stalled."""
-    moves: bool = False
-    """True if more came to the lane than was copied."""
-    tail: Tail | None = None
-    """Where the lane ends; None: that is not known, or not all of it was checked."""
-    waiting: set[str] = field(default_factory=set, repr=False)
-    """Subscriptions that have events of it to deliver, or of which nobody knows."""
 
 
 class LaneChecker:
@@ -155,16 +139,24 @@ class LaneChecker:
         except PortError as error:
             self._patience.fail(error)
 
-    def check(self, lane: Lane, before: Mark, *, may_rest: bool = False) -> CheckedLane:
-        """Check one lane. `before`: its mark from the last pass. `may_rest`: a lane at rest is left alone."""
+    def check(
+        self, lane: Lane, before: Mark, *, may_rest: bool = False, place: Beneath = ROOT
+    ) -> CheckedLane:
+        """Check one lane. `before`: its mark from the last pass. `may_rest`: a lane at rest is left alone.
+
+        `place`: where it begins.
+        """
+        if before.sequence < place.start.sequence:
+            before = before.up_to(place.start)
         if self._patience.is_exhausted:
             return CheckedLane(lane, before, Vitals(self._stream))
         if self._patience.is_over():
             self._patience.leave()
             return CheckedLane(lane, before, Vitals(self._stream))
-        checked_of = self._checked_declarations if isinstance(lane, DeclarationLane) else self._checked
         try:
-            return checked_of(lane, before, may_rest=may_rest)
+            if isinstance(lane, DeclarationLane):
+                return self._checked_declarations(lane, before, may_rest=may_rest)
+            return self._checked(lane, before, place, may_rest=may_rest)
         except Exception as error:  # whatever is wrong with one lane, the others are checked
             self._patience.fail(error)
             return CheckedLane(lane, before, Vitals(self._stream))
@@ -193,11 +185,11 @@ class LaneChecker:
     def _log_in(self, region: Region) -> Log:
         return self._ports.at(region).log_of(self._stream)
 
-    def _examine(self, checked: CheckedLane, replica: Replica) -> Examined | None:
+    def _examine(self, checked: CheckedLane, replica: Replica, start: Tail = EMPTY_TAIL) -> Examined | None:
         """Compare a lane with its origin, and note what that shows; None: it cannot be read."""
         lane, before = checked.lane, checked.mark
         try:
-            examined = replica.examine(lane, before, full=self._full)
+            examined = replica.examine(lane, before, full=self._full, start=start)
         except LogError as error:
             checked.findings.append(unreadable(self._name, self._region, lane, error))
             return None
@@ -208,9 +200,9 @@ class LaneChecker:
             self._patience.leave()
         return examined
 
-    def _checked(self, lane: Lane, before: Mark, *, may_rest: bool) -> CheckedLane:
+    def _checked(self, lane: Lane, before: Mark, place: Beneath, *, may_rest: bool) -> CheckedLane:
         checked = CheckedLane(lane, before, Vitals(self._stream))
-        examined = self._examine(checked, self._replica)
+        examined = self._examine(checked, self._replica, place.start)
         if examined is None:
             return checked
         checked.findings += self._clock_ahead(lane, examined.tail, checked.vitals)
@@ -220,8 +212,9 @@ class LaneChecker:
         checked.findings += self._hot(lane, before, examined.tail)
         if may_rest and not checked.findings and rests(before, examined.tail, self._rests_for[lane.origin]):
             checked.mark = self._hold(lane, before, examined.mark, examined.tail)
+            checked.passed.note_all(own.name for own in self._delivered[lane.origin])
         elif examined.tail != EMPTY_TAIL:
-            self._watch_all(checked, before, examined.tail)
+            self._watch_all(checked, before, examined.tail, place)
         return checked
 
     def _hot(self, lane: Lane, before: Mark, tail: Tail) -> Iterator[Finding]:
@@ -241,7 +234,7 @@ class LaneChecker:
             detail = f"its newest event's time is {ahead_ms // 1000} s ahead of the clock here"
             yield Finding(FindingKind.CLOCK_AHEAD, self._name, lane, self._region, tail.sequence, detail)
 
-    def _watch_all(self, checked: CheckedLane, before: Mark, tail: Tail) -> None:
+    def _watch_all(self, checked: CheckedLane, before: Mark, tail: Tail, place: Beneath) -> None:
         """Check the lane for each of its subscriptions, and note in its mark where their cursors stand."""
         lane, mark = checked.lane, self._hold(checked.lane, before, checked.mark, tail)
         sightings = before.sightings.with_tail(tail.sequence, self._now_ms)
@@ -249,20 +242,22 @@ class LaneChecker:
         cursors: dict[str, tuple[int, int]] = {}
         waiting: list[SequenceNumber] = []
         is_done_by_all = tail.sequence == mark.sequence
-        for look in self._looks(lane, before, mark, tail):
+        for look in self._looks(checked, before, mark, tail, place):
             if isinstance(look, Finding):
                 checked.findings.append(look)
                 checked.waiting.add(str(look.subscription))
                 continue
             if look.ahead.sequence < tail.sequence:
                 checked.waiting.add(look.subscription.name)
+            checked.passed.note(look.subscription.name, look.cursor, self._now_ms)
             is_done_by_all = is_done_by_all and self._is_own(look) and is_done(look)
-            place = self._watch_one(look, checked, before)
-            cursors |= {} if place is None else {look.subscription.state_name: place}
+            stands = self._watch_one(look, checked, before)
+            cursors |= {} if stands is None else {look.subscription.state_name: stands}
             waiting += [look.news_from] if look.lags else []
         sightings = sightings.from_(min(waiting)) if waiting else Sightings()
         checked.mark = replace(checked.mark, cursors=cursors, sightings=sightings)
-        self._note_rest(checked, is_done_by_all=is_done_by_all)
+        begun_by_all = place.passed is None or len(cursors) == len(self._delivered[lane.origin])
+        self._note_rest(checked, is_done_by_all=is_done_by_all and begun_by_all)
 
     def _watch_one(self, look: Look, checked: CheckedLane, before: Mark) -> tuple[int, int] | None:
         """Check the lane for one subscription. Return epoch and place of its cursor, as far as they are right."""
@@ -270,7 +265,7 @@ class LaneChecker:
         checked.findings += findings
         if any(finding.kind is FindingKind.HOLE for finding in findings):
             # A hole in what was verified: the next pass verifies all of it anew.
-            checked.mark = replace(checked.mark, sequence=EMPTY_TAIL.sequence, chain=EMPTY_TAIL.chain)
+            checked.mark = checked.mark.up_to(look.start)
         if any(finding.kind in _WRONG_CURSORS for finding in findings):
             # Compare it with the log again, as long as it is wrong.
             return before.cursors.get(look.subscription.state_name)
@@ -304,10 +299,15 @@ class LaneChecker:
         self._log.hold_place(lane, tail)
         return replace(mark, held=tail.sequence)
 
-    def _looks(self, lane: Lane, before: Mark, mark: Mark, tail: Tail) -> Iterator[Look | Finding]:
+    def _looks(
+        self, checked: CheckedLane, before: Mark, mark: Mark, tail: Tail, place: Beneath
+    ) -> Iterator[Look | Finding]:
         """Yield a look for each subscription for which this Region delivers the lane, or why it is unreadable."""
-        records = UnwantedRecords(self._log, lane)
+        lane, records = checked.lane, UnwantedRecords(self._log, checked.lane)
         for subscription in self._delivered[lane.origin]:
+            passed = None if place.passed is None else place.passed.get(subscription.name)
+            if place.passed is not None and passed is None:
+                continue  # it comes to the parent's seal first
             standing = self._standings[subscription.name]
             ledger = ledger_of(self._ports.ledger, subscription, lane.origin)
             try:
@@ -317,7 +317,12 @@ class LaneChecker:
                 yield unreadable(self._name, self._region, lane, error, subscription)
                 continue
             owner = owner_of(subscription, lane.origin, standing)
-            region = region_that_counts(subscription, state, owner, region=ledger.region)
+            region: Region | None = region_that_counts(subscription, state, owner, region=ledger.region)
+            if passed is not None:
+                region = passed.counts(state, region=ledger.region, owner=owner)
+            if region is None:
+                yield from self._unbegun(checked, subscription, passed)
+                continue
             cursor, end = state.cursor(region), min(mark.sequence, tail.sequence)
             subscription_filter = SubscriptionFilter.of(subscription.definition)
             yield Look(
@@ -335,7 +340,24 @@ class LaneChecker:
                 records.ahead(cursor, subscription_filter, until=end),
                 begins_by_now(subscription, lane.origin, standing, region=self._region, now_ms=self._now_ms),
                 owner is None or subscription.name not in self._unsure,
+                place.start,
             )
+
+    def _unbegun(
+        self, checked: CheckedLane, subscription: SubscriptionTopology, passed: Passed | None
+    ) -> Iterator[Finding]:
+        """Report a lane that nobody begins, though its parent is past its seal; or have the parent rung."""
+        late_ms = self._now_ms - (passed.written_ms if passed is not None else 0)
+        runs = self._runs(self._standings[subscription.name].circuit)
+        if not runs or late_ms <= 1000 * limits.UNRUNG_SECONDS:
+            return
+        lane, name = checked.lane.parent, SubscriptionName(subscription.name)
+        detail = f"it is past its seal, and lane {checked.lane} has not begun"
+        finding = Finding(FindingKind.UNRUNG, self._name, lane, self._region, SequenceNumber(0), detail, name)
+        if self._repair:
+            checked.bells.add_lane(subscription.name, lane, finding)
+        else:
+            yield finding
 
     def _seen_ms(self, standing: Standing) -> int:
         """Return when the pass before this one began."""

@@ -1,13 +1,16 @@
 """Look: one lane for one subscription, as one pass of reconciliation sees it."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from eventfabric.model import (
+    EMPTY_TAIL,
     Cursor,
     Lane,
     LaneState,
     Mark,
     Owner,
+    Parked,
     Record,
     Region,
     SequenceNumber,
@@ -49,6 +52,13 @@ class Look:
     """True if a lane without a cursor is known to begin at its end or before."""
     is_sure: bool
     """True if no Region may know of another owner: each has answered this pass, or every Region delivers for itself."""
+    start: Tail = EMPTY_TAIL
+    """Tail with which the lane begins."""
+
+    @property
+    def parked(self) -> Mapping[str, Parked]:
+        """The parked keys that wait in the lane; none where its children have them."""
+        return {} if self.cursor.past_seal is not None else self.state.parked.get(self.region, {})
 
     @property
     def news_from(self) -> SequenceNumber:

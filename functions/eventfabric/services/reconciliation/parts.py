@@ -2,8 +2,10 @@
 
 us-east-1/@       the lanes of the origin's declarations, and of the schemas that it registers
 us-east-1/0000    the first 512 of its lanes, and so on; then the next origin
+us-east-1/0008    the first 512 that were split off from these; checked with their parents' part, of which they are
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from eventfabric.model import DECLARES, Lane, Region, marked_as, part_of
@@ -46,6 +48,15 @@ def parts_of(stream: StreamTopology) -> list[PassPart]:
     for lane in lanes_of(stream):
         lanes.setdefault((lane.origin, part_of(lane.number)), []).append(lane)
     return [PassPart(origin, name, tuple(of_part)) for (origin, name), of_part in lanes.items()]
+
+
+def parts_beneath(lanes: Iterable[Lane]) -> list[PassPart]:
+    """List the parts of the lanes into which these were split."""
+    children: dict[tuple[Region, str], list[Lane]] = {}
+    for lane in lanes:
+        for child in lane.children:
+            children.setdefault((child.origin, part_of(child.number)), []).append(child)
+    return [PassPart(origin, name, tuple(of_part)) for (origin, name), of_part in children.items()]
 
 
 def parts_from(parts: list[PassPart], first: str) -> list[PassPart]:

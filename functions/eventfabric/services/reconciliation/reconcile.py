@@ -17,8 +17,8 @@ A pass that runs out of time ends between two parts. What it has done is kept, a
 (noted_pass.py).
 """
 
-from collections import Counter
-from collections.abc import Callable, Generator, Iterator
+from collections import Counter, deque
+from collections.abc import Callable, Generator, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
 
@@ -41,12 +41,15 @@ from eventfabric.model.finding import Finding
 from eventfabric.model.pass_progress import PassProgress
 from eventfabric.ports import Ports
 from eventfabric.services.delivery.side_by_side import SideBySide, one_after_another, results_of
-from eventfabric.services.reconciliation.lane_check import CheckedLane, LaneChecker, unreadable
-from eventfabric.services.reconciliation.parts import PassPart, parts_from, parts_of
+from eventfabric.services.reconciliation.beneath import ROOT, Beneath
+from eventfabric.services.reconciliation.checked_lane import CheckedLane
+from eventfabric.services.reconciliation.lane_check import LaneChecker, unreadable
+from eventfabric.services.reconciliation.origin_seen import OriginSeen
+from eventfabric.services.reconciliation.parts import PassPart, parts_beneath, parts_from, parts_of
 from eventfabric.services.reconciliation.patience import PassPatience
 from eventfabric.services.reconciliation.replica import Replica
 from eventfabric.services.reconciliation.rest import may_rest
-from eventfabric.services.reconciliation.round import Round
+from eventfabric.services.reconciliation.round import Round, count_first_rounds
 from eventfabric.services.reconciliation.vitals import Vitals
 from eventfabric.services.reconciliation.watch import Bells, Watch
 from eventfabric.stream_topology import StreamTopology, SubscriptionTopology
@@ -66,23 +69,6 @@ class PassOrder:
     thorough: bool = True
     resumed: PassProgress = field(default_factory=PassProgress)
     until_ms: int | None = None
-
-
-@dataclass
-class _OriginSeen:
-    """An origin as far as a pass has come in it. `units_left`: read units that its rounds may still use."""
-
-    parts_left: int
-    units_left: int
-    moves: bool = False
-    silent: dict[PassPart, list[int]] = field(default_factory=dict)
-    """Lanes that got nothing by replication since they stalled."""
-
-    def note(self, part: PassPart, checked: CheckedLane) -> None:
-        """Note if replication moves in a lane, or is silent."""
-        self.moves = self.moves or checked.moves
-        if checked.is_silent:
-            self.silent.setdefault(part, []).append(checked.lane.number)
 
 
 def _ignore(progress: PassProgress) -> None:
@@ -165,7 +151,7 @@ class Reconciler:
     ) -> Iterator[Finding]:
         """Yield the findings of these parts, until the time is over: then `progress` says what is left."""
         counts = Counter(part.origin for part in parts)
-        origins = {origin: _OriginSeen(count, limits.ROUND_READ_UNITS) for origin, count in counts.items()}
+        origins = {origin: OriginSeen(count, limits.ROUND_READ_UNITS) for origin, count in counts.items()}
         left: list[PassPart] = []
         for number, part in enumerate(parts):
             self.progress = self._progress_at(part)
@@ -276,21 +262,49 @@ class Reconciler:
             patience=self._patience,
         )
 
-    def _check(self, part: PassPart, checker: LaneChecker, seen: _OriginSeen) -> Iterator[Finding]:
-        """Yield the findings of one part's lanes, and remember what was seen. A call that fails ends no pass."""
+    def _check(self, part: PassPart, checker: LaneChecker, seen: OriginSeen) -> Iterator[Finding]:
+        """Yield the findings of one part's lanes, and of all that were split off from them, part by part."""
+        vitals, places = Vitals(self._stream), dict[Lane, Beneath]()
+        left = deque([part])
+        while left:
+            lanes = yield from self._check_part(left.popleft(), places, checker, seen, vitals)
+            split = {own.lane: own.beneath for own in lanes if own.beneath is not None}
+            places |= {child: place for lane, place in split.items() for child in lane.children}
+            beneath = parts_beneath(split)
+            left.extend(beneath)
+            seen.parts_left += len(beneath)
+        if not self._patience.has_left_lanes:  # else, as after giving up, the part is checked once more
+            self._vitals.add(vitals)
+
+    def _check_part(
+        self,
+        part: PassPart,
+        places: Mapping[Lane, Beneath],
+        checker: LaneChecker,
+        seen: OriginSeen,
+        vitals: Vitals,
+    ) -> Generator[Finding, None, list[CheckedLane]]:
+        """Return a part's lanes as they were checked; yield findings, and remember what was seen. No failed call ends
+        it."""
         try:
             marks = self._ports.ledger.marks(self._name, part.marked_as, part=part.marks_name)
         except PortError as error:
             self._patience.fail(error)
             self._give_up_if_exhausted()
-            return
+            return []
         is_light = not (self._order.thorough or self._order.full)
         rests = is_light and may_rest(marks.lanes.values(), now_ms=self._now_ms)
         calls = [
-            partial(checker.check, lane, marks.of(lane.number).believed(self._now_ms), may_rest=rests)
+            partial(
+                checker.check,
+                lane,
+                marks.of(lane.number).believed(self._now_ms),
+                may_rest=rests,
+                place=places.get(lane, ROOT),
+            )
             for lane in part.lanes
         ]
-        vitals, bells, after = Vitals(self._stream), Bells(), dict[int, Mark]()
+        bells, after = Bells(), dict[int, Mark]()
         findings: list[Finding] = []
         try:
             lanes = results_of(calls, self._side_by_side)
@@ -305,13 +319,12 @@ class Reconciler:
             if checked.mark != Mark():
                 after[checked.lane.number] = checked.mark
             seen.note(part, checked)
-        findings += self._verify_again(part, after, seen, vitals)
+        findings += self._verify_again(part, places, after, seen, vitals)
         findings += self._watch().ring(bells)
         findings += self._remember(part, marks, after)
         yield from (self._reported(finding, vitals) for finding in findings)
         self._give_up_if_exhausted()
-        if not self._patience.has_left_lanes:  # else, as after giving up, the part is checked once more
-            self._vitals.add(vitals)
+        return lanes
 
     def _watch(self) -> Watch:
         return Watch(
@@ -323,6 +336,8 @@ class Reconciler:
 
         Only a repair writes unreadable marks anew. Otherwise they stay for whoever examines them.
         """
+        if not all(lane.is_root for lane in part.lanes):  # of others, this pass may have found no seal
+            after = {**marks.lanes, **after}
         writes = not marks.unreadable or self._order.repair
         written = writes and (after != marks.lanes or bool(marks.unreadable))
         is_noted = written and self._mark(part, marks, after)
@@ -338,7 +353,7 @@ class Reconciler:
             self._patience.fail(error)
             return False
 
-    def _release(self, seen: _OriginSeen) -> None:
+    def _release(self, seen: OriginSeen) -> None:
         """Note that silent lanes lack nothing, if replication from their origin moves again, in whatever lane."""
         for part, numbers in seen.silent.items() if seen.moves else ():
             try:
@@ -353,14 +368,13 @@ class Reconciler:
             }
             self._mark(part, marks, marks.lanes | released)
 
-    def _count_first_rounds(self, marks: dict[int, Mark]) -> None:
-        """Count a lane's first verification as its first round."""
-        for number, mark in marks.items():
-            if mark.sequence and not mark.whole_ms:
-                marks[number] = replace(mark, whole_ms=self._now_ms)
-
     def _verify_again(
-        self, part: PassPart, marks: dict[int, Mark], seen: _OriginSeen, vitals: Vitals
+        self,
+        part: PassPart,
+        places: Mapping[Lane, Beneath],
+        marks: dict[int, Mark],
+        seen: OriginSeen,
+        vitals: Vitals,
     ) -> Iterator[Finding]:
         """Go on with the rounds through what was verified before, beginning with those that are longest overdue."""
         # An even share of what is left for the origin, so that no part waits for another's rounds.
@@ -368,12 +382,13 @@ class Reconciler:
         expires = self._retention is not None and not part.is_declared
         rounds = Round(self._log, expires=expires, now_ms=self._now_ms, units=share)
         lanes = {lane.number: lane for lane in part.lanes}
-        self._count_first_rounds(marks)
+        count_first_rounds(marks, self._now_ms)
         for number in sorted(marks, key=lambda lane_number: marks[lane_number].whole_ms):
-            if rounds.units_left > 0 and rounds.is_due(marks[number]):
-                lane = lanes[number]
+            lane = lanes[number]
+            start = places.get(lane, ROOT).start
+            if rounds.units_left > 0 and rounds.is_due(marks[number], start):
                 try:
-                    marks[number], broken = rounds.go_on(lane, marks[number])
+                    marks[number], broken = rounds.go_on(lane, marks[number], start)
                 except PortError as error:
                     self._patience.fail(error)
                     continue

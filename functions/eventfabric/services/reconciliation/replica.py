@@ -6,7 +6,7 @@ If the origin's record that ends there has the same chain, everything up to ther
 """
 
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from eventfabric import limits
 from eventfabric.errors import LogError, PortError
@@ -24,32 +24,10 @@ from eventfabric.model import (
 )
 from eventfabric.model.finding import Finding, FindingKind
 from eventfabric.ports import Clock, Log
-from eventfabric.services.lanes.lane_end import LaneEnd, lane_end
+from eventfabric.services.lanes.lane_end import LaneEnd, lane_end, tail_from
 from eventfabric.services.reconciliation import pass_bounds
 from eventfabric.services.reconciliation.copying import copy_records
-
-
-@dataclass(frozen=True, slots=True)
-class Examined:
-    """The result for a lane: its mark from now on, the end of its log, and the findings.
-
-    If the log has lost its end, `tail` is the end of what was verified; then it carries no expiry. `is_cut_off`: the
-    time was over before all that is new was verified, so that nothing is known yet.
-    """
-
-    mark: Mark
-    tail: Tail
-    findings: tuple[Finding, ...]
-    is_cut_off: bool = False
-
-    @property
-    def is_silent(self) -> bool:
-        """Tell if nothing has come by replication since the lane stalled."""
-        return any(finding.kind is FindingKind.REPLICATION_SILENT for finding in self.findings)
-
-    def moved_since(self, before: Mark) -> bool:
-        """Tell if more came to the lane than was copied."""
-        return before.sequence < self.mark.sequence != before.end
+from eventfabric.services.reconciliation.examined import Examined
 
 
 class Replica:
@@ -72,6 +50,8 @@ class Replica:
     ) -> None:
         """`is_over`: tells if the time for verifying is over."""
         self._is_over = is_over
+        self._starts: dict[Lane, Tail] = {}
+        """Tails with which lanes begin that were split off from others."""
         self._unanswered: dict[Region, list[PortError]] = {}
         self._clock = clock
         self._pauses_left_seconds = limits.TORN_READ_PASS_SECONDS
@@ -85,8 +65,13 @@ class Replica:
         self._now_ms = now_ms
         self._repairs = repairs
 
-    def examine(self, lane: Lane, mark: Mark, *, full: bool = False) -> Examined:
-        """Verify what is new (`full`: everything), compare it with the origin, and copy what is missing if asked to."""
+    def examine(self, lane: Lane, mark: Mark, *, full: bool = False, start: Tail = EMPTY_TAIL) -> Examined:
+        """Verify what is new (`full`: everything), compare it with the origin, and copy what is missing if asked to.
+
+        `start`: the tail with which the lane begins.
+        """
+        if start != EMPTY_TAIL:
+            self._starts[lane] = start
         end = self._end(self._log, lane, mark)
         findings = [self._far(lane, end)] if end.beyond else []
         origin = self._at_origin(lane, mark) if lane.origin in self._other_regions else None
@@ -98,6 +83,10 @@ class Replica:
             mark = replace(mark, sequence=end.tail.sequence, chain=end.tail.chain)
             full = False
         return self._examined(lane, mark, end.tail, origin, findings, full=full)
+
+    def _start(self, lane: Lane) -> Tail:
+        """Return the tail with which a lane begins."""
+        return self._starts.get(lane, EMPTY_TAIL)
 
     def _at_origin(self, lane: Lane, mark: Mark) -> Tail | PortError:
         """Return the lane's end in its origin, or why that does not answer; it is asked a few times at most."""
@@ -115,10 +104,10 @@ class Replica:
 
         An item that stands far after what was verified is not believed before it is looked at.
         """
-        tail = log.tail(lane)
+        tail = tail_from(log, lane, self._start(lane))
         if tail.sequence - mark.sequence > limits.FAR_EVENTS:
             return self._far_end(log, lane, tail)
-        if self._may_be_at_its_place(tail, mark):
+        if self._may_be_at_its_place(lane, tail, mark):
             place = log.place(lane)
             if place is not None and place.sequence > tail.sequence and self._may_have_expired(place):
                 return LaneEnd(place, place=place)
@@ -126,17 +115,18 @@ class Replica:
 
     def _far_end(self, log: Log, lane: Lane, tail: Tail) -> LaneEnd:
         """Find the end of a lane whose newest item stands far after what was verified."""
-        end = lane_end(log, lane, now_ms=self._now_ms)
+        end = lane_end(log, lane, now_ms=self._now_ms, start=self._start(lane))
         if not end.is_far:
             return LaneEnd(tail)
         # If everything but that item has expired, only the place is left of the lane.
         place = end.place if end.newest is None else None
         return LaneEnd(end.tail, beyond=end.beyond, place=place)
 
-    def _may_be_at_its_place(self, tail: Tail, mark: Mark) -> bool:
+    def _may_be_at_its_place(self, lane: Lane, tail: Tail, mark: Mark) -> bool:
         """Tell if the lane may go on at its noted place, because nothing new is there and all else may have expired."""
-        is_empty = tail == EMPTY_TAIL
-        if is_empty and not self._expires and mark.sequence == EMPTY_TAIL.sequence:
+        start = self._start(lane)
+        is_empty = tail == start
+        if is_empty and not self._expires and mark.sequence == start.sequence:
             return False  # most lanes of a small stream: nothing ever stood here, and no read is spent on it
         return tail.sequence <= mark.sequence and (is_empty or self._may_have_expired(tail))
 
@@ -163,7 +153,7 @@ class Replica:
         """Verify a lane up to a tail, and compare it with its origin."""
         if tail.sequence < mark.sequence:
             return self._without_end(lane, mark, tail, origin, findings, full=full)
-        begun = replace(mark, sequence=EMPTY_TAIL.sequence, chain=EMPTY_TAIL.chain) if full else mark
+        begun = mark.up_to(self._start(lane)) if full else mark
         verified, wrong = self._verify_patiently(lane, begun, tail)
         if wrong is None and verified.sequence < tail.sequence and self._is_over():
             return self._cut_off(mark, begun.up_to(verified), tail, findings)
@@ -193,7 +183,7 @@ class Replica:
         hole = self._finding(FindingKind.HOLE, lane, tail.sequence, detail)
         lost = self._mended(hole, tail, mark.sequence)
         if full and lost.is_repaired:  # more than the end may have been lost
-            tail = self._log.tail(lane)
+            tail = tail_from(self._log, lane, self._start(lane))
             if tail.sequence >= mark.sequence:
                 return self._examined(lane, mark, tail, origin, [*findings, lost], full=True)
         # It was not read, so it carries no expiry, and no place is noted by it.
@@ -279,7 +269,7 @@ class Replica:
                         return verified, None
                     head = self.kept_at_origin(lane, verified.sequence, record.sequence)
                     if head is not None:
-                        return self._before(head, tail), None
+                        return self._before(lane, head, tail), None
                     # The records before it have expired, so nothing tells the chain.
                     verified = last_read = record.tail
                     continue
@@ -297,10 +287,11 @@ class Replica:
 
     def _may_be_gone(self, lane: Lane, verified: Tail, last_read: Tail | None) -> bool:
         """Tell if the records after one may have expired, which they do in no order."""
-        if not self._expires or verified.sequence == EMPTY_TAIL.sequence:
+        start = self._start(lane)
+        if not self._expires or verified.sequence == start.sequence:
             return self._expires
-        before = last_read or self._log.tail(lane, before=verified.sequence)
-        return before == EMPTY_TAIL or self._may_have_expired(before)
+        before = last_read or tail_from(self._log, lane, start, before=verified.sequence)
+        return before == start or self._may_have_expired(before)
 
     def kept_at_origin(self, lane: Lane, start: SequenceNumber, before: SequenceNumber) -> Record | None:
         """Return the first record from `start` on and before a sequence that the origin, another Region, has and keeps.
@@ -316,10 +307,11 @@ class Replica:
         expires_ms = 0 if head is None else 1000 * (head.expires_at or 0)
         return head if expires_ms > self._now_ms else None
 
-    def _before(self, head: Record, tail: Tail) -> Tail:
+    def _before(self, lane: Lane, head: Record, tail: Tail) -> Tail:
         """Return where a lane goes on with a record that may be the first one kept."""
-        is_first = head.sequence == EMPTY_TAIL.sequence
-        return Tail(head.sequence, EMPTY_TAIL.chain if is_first else UNKNOWN_CHAIN, tail.time)
+        start = self._start(lane)
+        is_first = head.sequence == start.sequence
+        return Tail(head.sequence, start.chain if is_first else UNKNOWN_CHAIN, tail.time)
 
     def _records(self, lane: Lane, start: SequenceNumber, tail: Tail) -> Iterator[Record]:
         """Yield the records from a sequence on, up to a tail."""
@@ -349,14 +341,15 @@ class Replica:
 
     def _compared(self, lane: Lane, verified: Tail) -> Finding | None:
         """Report a divergence, if the origin does not have the same records up to here."""
-        theirs = self._elsewhere(lane.origin).tail(lane, before=verified.sequence)
+        start = self._start(lane)
+        theirs = tail_from(self._elsewhere(lane.origin), lane, start, before=verified.sequence)
         if verified.is_of_same_log(theirs):
             return None
-        if verified.sequence == EMPTY_TAIL.sequence:
+        if verified.sequence == start.sequence:
             return None
         # A deletion by expiry takes time to replicate: the record may be gone there and still be here.
         is_gone = self._expires and theirs.sequence < verified.sequence
-        if is_gone and (theirs == EMPTY_TAIL or self._may_have_expired(theirs)):
+        if is_gone and (theirs == start or self._may_have_expired(theirs)):
             return None
         return self._finding(
             FindingKind.DIVERGENCE, lane, verified.sequence, f"{lane.origin} has another record before it"
@@ -364,8 +357,9 @@ class Replica:
 
     def _origin_lost(self, lane: Lane, origin: Tail) -> Finding | None:
         """Report a divergence if the origin has other records. If it only has less, its own pass finds that hole."""
-        ours = self._log.tail(lane, before=origin.sequence)
-        if origin == EMPTY_TAIL or ours.is_of_same_log(origin):
+        start = self._start(lane)
+        ours = tail_from(self._log, lane, start, before=origin.sequence)
+        if origin == start or ours.is_of_same_log(origin):
             return None
         return self._finding(
             FindingKind.DIVERGENCE, lane, origin.sequence, f"{lane.origin} has another record before it"

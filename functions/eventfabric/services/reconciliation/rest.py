@@ -42,4 +42,5 @@ def is_done(look: Look) -> bool:
     cursor = look.cursor
     is_at_end = cursor.version > 0 and cursor.sequence == look.tail.sequence >= cursor.replay_until
     # The roster counts keys that were read beside the cursor, and those that it names.
-    return is_at_end and not cursor.roster.count
+    # Keys of a lane past its seal wait in its children.
+    return is_at_end and (cursor.past_seal is not None or not cursor.roster.count)

@@ -9,11 +9,11 @@ needs it. So it is looked for while another Region, or a backup, still has it.
 """
 
 from dataclasses import dataclass, replace
-from typing import Final, Self
+from typing import Self
 
 from eventfabric import limits
 from eventfabric.errors import LogError
-from eventfabric.model import EMPTY_TAIL, UNKNOWN_CHAIN, Chain, Lane, Mark, Record, SequenceNumber
+from eventfabric.model import EMPTY_TAIL, UNKNOWN_CHAIN, Chain, Lane, Mark, Record, SequenceNumber, Tail
 from eventfabric.model.finding import FindingKind
 from eventfabric.ports import Log
 
@@ -40,15 +40,18 @@ class Round:
         self._expires = expires
         self._now_ms = now_ms
 
-    def is_due(self, mark: Mark) -> bool:
-        """Tell if a lane is in a round, or its last round was long ago."""
-        if mark.sequence == EMPTY_TAIL.sequence or not mark.whole_ms:
+    def is_due(self, mark: Mark, start: Tail = EMPTY_TAIL) -> bool:
+        """Tell if a lane with that start is in a round, or its last round was long ago."""
+        if mark.sequence == start.sequence or not mark.whole_ms:
             return False
         return bool(mark.again) or self._now_ms - mark.whole_ms > 1000 * limits.ROUND_SECONDS
 
-    def go_on(self, lane: Lane, mark: Mark) -> tuple[Mark, LogBreak | None]:
-        """Go on with the lane's round as far as the pass may read. Return its new mark, and what broke the round."""
-        reached = _Reached.of(mark)
+    def go_on(self, lane: Lane, mark: Mark, start: Tail = EMPTY_TAIL) -> tuple[Mark, LogBreak | None]:
+        """Go on with the lane's round as far as the pass may read. Return its new mark, and what broke the round.
+
+        `start`: the tail with which the lane begins.
+        """
+        reached = _Reached.of(mark, start)
         # Records of a lane that has a place have expired, even if its stream has no retention any more.
         expires = self._expires or mark.held > EMPTY_TAIL.sequence
         try:
@@ -70,7 +73,7 @@ class Round:
         except LogError as error:
             broken = LogBreak(FindingKind.DIVERGENCE, SequenceNumber(error.sequence), error.reason)
             return reached.end_of(mark), broken
-        return self._come_to_end(reached, mark, expires=expires)
+        return self._come_to_end(reached, mark, start, expires=expires)
 
     def _broken(self, record: Record, reached: "_Reached", mark: Mark, *, expires: bool) -> LogBreak | None:
         """Say what is wrong with a record or its place, if anything is."""
@@ -86,7 +89,9 @@ class Round:
             return LogBreak(FindingKind.DIVERGENCE, reached.sequence, detail)
         return None
 
-    def _come_to_end(self, reached: "_Reached", mark: Mark, *, expires: bool) -> tuple[Mark, LogBreak | None]:
+    def _come_to_end(
+        self, reached: "_Reached", mark: Mark, start: Tail, *, expires: bool
+    ) -> tuple[Mark, LogBreak | None]:
         """Compare the end of what was read with the mark. Return the lane's new mark, and what broke the round."""
         if reached.sequence < mark.sequence and not self._may_be_gone(reached, expires=expires):
             detail = f"was verified up to {mark.sequence}"
@@ -94,7 +99,7 @@ class Round:
         if reached.sequence == mark.sequence and reached.chain != mark.chain:
             # Each record extends the one before it, so nothing tells which of them was changed.
             detail = "leads to another chain than was verified"
-            return _FIRST.end_of(mark), LogBreak(FindingKind.DIVERGENCE, reached.sequence, detail)
+            return _Reached.at(start).end_of(mark), LogBreak(FindingKind.DIVERGENCE, reached.sequence, detail)
         rounds = min(mark.rounds + 1, limits.SEQUENCE_MAX)
         return replace(_in_no_round(mark), whole_ms=self._now_ms, rounds=rounds), None
 
@@ -103,6 +108,13 @@ class Round:
         if reached.expires_at is None:
             return expires
         return reached.expires_at - limits.EXPIRY_MARGIN_SECONDS <= self._now_ms // 1000
+
+
+def count_first_rounds(marks: dict[int, Mark], now_ms: int) -> None:
+    """Count a lane's first verification as its first round."""
+    for number, mark in marks.items():
+        if mark.sequence and not mark.whole_ms:
+            marks[number] = replace(mark, whole_ms=now_ms)
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,10 +126,15 @@ class _Reached:
     expires_at: int | None = None
 
     @classmethod
-    def of(cls, mark: Mark) -> Self:
+    def at(cls, start: Tail) -> Self:
+        """Return the beginning of a lane."""
+        return cls(start.sequence, start.chain)
+
+    @classmethod
+    def of(cls, mark: Mark, start: Tail) -> Self:
         """Return the place to which the lane's round came at the last pass; if it is in none, the lane's beginning."""
         if not mark.again:
-            return cls(EMPTY_TAIL.sequence, EMPTY_TAIL.chain)
+            return cls.at(start)
         return cls(mark.again, mark.again_chain, mark.again_expires_at)
 
     def noted_in(self, mark: Mark) -> Mark:
@@ -128,9 +145,6 @@ class _Reached:
         """Return the mark up to here, where the log is not what was verified. The next pass verifies and mends it."""
         chain = self.chain if self.sequence else EMPTY_TAIL.chain
         return _in_no_round(replace(mark, sequence=self.sequence, chain=chain, rests_ms=0))
-
-
-_FIRST: Final = _Reached(EMPTY_TAIL.sequence, EMPTY_TAIL.chain)
 
 
 def _in_no_round(mark: Mark) -> Mark:

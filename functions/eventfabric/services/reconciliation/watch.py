@@ -26,6 +26,7 @@ from eventfabric.model import (
 )
 from eventfabric.model.finding import Finding, FindingKind
 from eventfabric.ports import Ports
+from eventfabric.services.lanes.lane_end import tail_from
 from eventfabric.services.lanes.locate import has_expired, kept_in
 from eventfabric.services.lanes.standing import ledger_of
 from eventfabric.services.reconciliation.forget import are_forgotten, forget
@@ -50,9 +51,10 @@ class Bells:
         lanes = self.lanes.setdefault(look.subscription.name, {})
         lanes[look.lane] = finding or lanes.get(look.lane)
 
-    def add_lane(self, subscription: str, lane: Lane) -> None:
-        """Have a lane rung in which nothing is wrong."""
-        self.lanes.setdefault(subscription, {}).setdefault(lane, None)
+    def add_lane(self, subscription: str, lane: Lane, finding: Finding | None = None) -> None:
+        """Have a lane rung that was not looked at for that, or in which nothing is wrong."""
+        lanes = self.lanes.setdefault(subscription, {})
+        lanes[lane] = finding or lanes.get(lane)
 
     def add_all(self, bells: "Bells") -> None:
         """Have all lanes rung that others noted, each in bells of its own."""
@@ -77,7 +79,7 @@ class Watch:
     def look_at(self, look: Look, replica: Replica, bells: Bells, *, repair: bool) -> Iterator[Finding]:
         """Yield what is wrong with a subscription's lane, and note what is to be rung. LogError."""
         yield from self._stale_owners(look)
-        parked = list(look.state.parked.get(look.region, {}).values())
+        parked = list(look.parked.values())
         self._vitals.parked(look.subscription.name, parked, now_ms=self._now_ms)
         oldest = self._oldest_waiting(look)
         since_ms = self._note_age(look, oldest)
@@ -162,7 +164,9 @@ class Watch:
         """
         home = self._home(look)
         parked, stored = look.state.parked.get(home, {}), look.state.cursors.get(home)
-        if stored is None or look.subscription.shares_state:
+        if stored is None or look.cursor.past_seal is not None:
+            return  # what a lane past its seal handed over may be swept
+        if look.subscription.shares_state:
             return  # without transactions, a key may be there before the cursor names it
         right = look.cursor.beside(parked)
         says_digest, says_roster = stored == right, stored.roster == right.roster
@@ -269,7 +273,7 @@ class Watch:
                 f"nothing is there before {following.sequence}, and {look.lane.origin} still has some of it"
             )
             finding = self._finding(FindingKind.HOLE, look, look.cursor.sequence, detail)
-        elif has_expired(self._log, look.lane, look.ahead.base, following, kept_part):
+        elif has_expired(self._log, look.lane, look.ahead.base, following, kept_part, begins=look.start):
             why = f"on_expired is {on_expired}" if look.cursor.version else "the lane begins behind them"
             detail = f"{following.sequence - look.ahead.sequence} events expired: {why}"
             finding = self._finding(FindingKind.EXPIRED_UNREAD, look, look.cursor.sequence, detail)
@@ -291,7 +295,7 @@ class Watch:
             detail = f"stood at {marked[1]} at the last pass"
             return self._finding(FindingKind.CURSOR_BACK, look, cursor.sequence, detail)
         if cursor.sequence > look.tail.sequence:
-            tail = self._log.tail(look.lane)  # the lane may have grown since the look
+            tail = tail_from(self._log, look.lane, look.start)  # it may have grown since the look
             # A former owner's cursor may be replicated before the records that it stands behind.
             is_own = look.region == self._home(look) and cursor.epoch == 0
             if cursor.sequence > tail.sequence and is_own:
@@ -310,7 +314,7 @@ class Watch:
         if cursor.sequence == cursor.base == mark.sequence:
             right = cursor.chain == mark.chain
         else:
-            before = self._log.tail(look.lane, before=cursor.base)
+            before = tail_from(self._log, look.lane, look.start, before=cursor.base)
             right = (before.sequence, before.chain) == (cursor.base, cursor.chain)
             # If the record before it expired, nothing is left to compare. If it was skipped, the next one
             # decides.

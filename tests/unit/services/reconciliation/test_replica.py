@@ -9,7 +9,8 @@ from eventfabric.errors import OutcomeUnknownError
 from eventfabric.model import EMPTY_TAIL, Chain, Mark, Record, Region, SequenceNumber, StreamName, chain_of
 from eventfabric.model.finding import Finding, FindingKind
 from eventfabric.ports import Log, Page
-from eventfabric.services.reconciliation.replica import Examined, Replica
+from eventfabric.services.reconciliation.examined import Examined
+from eventfabric.services.reconciliation.replica import Replica
 from eventfabric.testing.memory.faults import Fault, Faults
 from tests.support.backfill_regions import SOURCE, TARGET, BackfillRegions
 from tests.support.memory_fabric import STREAM, lane

@@ -7,7 +7,7 @@ import pytest
 from eventfabric import limits
 from eventfabric.model import EMPTY_TAIL, UNKNOWN_CHAIN, Mark, Record, Region, SequenceNumber, Tail, chain_of
 from eventfabric.model.finding import Finding, FindingKind
-from eventfabric.services.reconciliation.replica import Examined
+from eventfabric.services.reconciliation.examined import Examined
 from eventfabric.testing.memory.faults import Faults
 from eventfabric.wire import record_item
 from tests.support import findings
