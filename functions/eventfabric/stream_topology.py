@@ -126,8 +126,10 @@ class StreamTopology:
     """Regions that it was in once, as far as that is known."""
 
     def has_lane(self, origin: str, generation: int, index: int) -> bool:
-        """Tell if the stream can have that lane, by its definition."""
-        return origin in self.definition.regions and generation == 0 and 0 <= index < self.definition.lanes
+        """Tell if the stream can have that lane: by its definition, or once lanes of it were split."""
+        if origin not in self.definition.regions or not 0 <= generation < limits.LANES_MAX.bit_length():
+            return False
+        return 0 <= index < self.definition.lanes << generation <= limits.LANES_MAX
 
     @cached_property
     def table(self) -> TableTopology:

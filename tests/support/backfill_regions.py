@@ -5,12 +5,13 @@ from dataclasses import replace
 from typing import Any
 
 from eventfabric.definition.file import parse_definition
-from eventfabric.model import Batch, BatchId, Lane, Record, Region, record_at
+from eventfabric.model import EMPTY_TAIL, Batch, BatchId, Lane, Record, Region, Tail, record_at
 from eventfabric.model.backfill import Backfill, LaneRange, SliceProgress
 from eventfabric.ports import Clock, Log, Ports
 from eventfabric.services.backfill.copy_slice import Copied
 from eventfabric.services.backfill.lifecycle import Backfiller
 from eventfabric.services.backfill.request import BackfillRequest
+from eventfabric.services.lanes.lane_end import tail_from
 from eventfabric.testing.memory.entropy import SeededEntropy
 from eventfabric.testing.memory.faults import Faults
 from eventfabric.topology import Topology
@@ -47,12 +48,18 @@ class BackfillRegions(MemoryFabric):
         return self.cloud.log(STREAM, region)
 
     def fill(
-        self, records: int, *, of: Lane | None = None, events: int = 100, region: Region = SOURCE
+        self,
+        records: int,
+        *,
+        of: Lane | None = None,
+        events: int = 100,
+        region: Region = SOURCE,
+        start: Tail = EMPTY_TAIL,
     ) -> list[Record]:
-        """Append so many records of so many events to a lane."""
+        """Append so many records of so many events to a lane. `start`: where it begins."""
         made: list[Record] = []
         log, to = self.log(region), of or lane()
-        tail = log.tail(to)
+        tail = tail_from(log, to, start)
         for _ in range(records):
             self._batches += 1
             batch = Batch(

@@ -40,7 +40,7 @@ from eventfabric.ports import Log, Ports, UnreadableItem, insist
 from eventfabric.services.backfill.copy_slice import SliceCopier
 from eventfabric.services.backfill.plan import Planner
 from eventfabric.services.backfill.request import BackfillRequest, problems_of
-from eventfabric.services.lanes.standing import lanes_of
+from eventfabric.services.backfill.turns import ranges_in_turn
 from eventfabric.stream_topology import StreamTopology
 from eventfabric.topology import Topology
 
@@ -114,7 +114,7 @@ class Backfiller:
         planner = self._planner(stream, Region(wanted.source), wanted.slice_events, looks_at_source=True)
         if not wanted.ranges:
             yield from self._of_declarations(stream, planner)
-        for range_ in _ranges(stream, wanted.ranges):
+        for range_ in ranges_in_turn(stream, wanted.ranges, planner.children):
             yield from _slices_in(planner.plan(range_))
 
     def hand_out(
@@ -254,7 +254,7 @@ class Backfiller:
             is_late = deadline_ms is not None and clock.now_ms() >= deadline_ms
             return looked and (is_late or len(slices) >= count)
 
-        for range_ in _ranges(stream, backfill.ranges, planned):
+        for range_ in ranges_in_turn(stream, backfill.ranges, planner.children, planned):
             if is_enough():
                 return self._handed(backfill, slices, Planned(range_.lane, range_.start))
             for part in planner.plan(range_):
@@ -349,20 +349,6 @@ class Backfiller:
 def _new_id(now_ms: int, random: bytes) -> str:
     # Ids sort by time, and say it: people look for the backfill of an hour.
     return f"{datetime.fromtimestamp(now_ms / 1000, UTC):%Y%m%dt%H%M%S}-{random.hex()}"
-
-
-def _ranges(
-    stream: StreamTopology, asked: Iterable[LaneRange], planned: Planned | None = None
-) -> Iterator[LaneRange]:
-    """Yield the ranges that are to be planned, in order, from where planning left off."""
-    every = sorted(asked, key=lambda range_: (range_.lane, range_.start)) or map(
-        LaneRange, sorted(lanes_of(stream))
-    )
-    for range_ in every:
-        if planned is None or range_.lane > planned.lane:
-            yield range_
-        elif range_.lane == planned.lane and (range_.end is None or range_.end > planned.sequence):
-            yield replace(range_, start=max(range_.start, planned.sequence))
 
 
 def _slices_in(planned: Iterable[SliceProgress | Seam]) -> Iterator[SliceProgress]:

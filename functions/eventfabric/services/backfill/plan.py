@@ -15,12 +15,22 @@ from dataclasses import replace
 
 from eventfabric import limits
 from eventfabric.errors import DivergenceError, LogError
-from eventfabric.model import EMPTY_TAIL, DeclarationLane, Lane, Region, SequenceNumber, StreamName, Tail
+from eventfabric.model import (
+    EMPTY_TAIL,
+    DeclarationLane,
+    Lane,
+    Region,
+    SequenceNumber,
+    StreamName,
+    Tail,
+    tail_behind,
+)
 from eventfabric.model.backfill import LaneRange, Seam, Slice, SliceProgress
 from eventfabric.ports import Clock, Log
 from eventfabric.services.backfill.walk import Walk
 from eventfabric.services.catalogue.regions import with_former
-from eventfabric.services.lanes.lane_end import believed_tail
+from eventfabric.services.lanes.lane_end import believed_tail, tail_from
+from eventfabric.services.lanes.splits import start_of
 from eventfabric.services.lanes.standing import declaration_lanes_of
 from eventfabric.stream_topology import StreamTopology
 
@@ -49,10 +59,27 @@ class Planner:
         self._clock = clock
         self._slice_events = slice_events
         self._looks_at_source = looks_at_source
+        self._ends: dict[Lane, Tail] = {}
+        self._starts: dict[Lane, Tail] = {}
+        """Tails with which lanes begin that were split off, as far as their parents were looked at."""
 
     def declaration_lanes(self, stream: StreamTopology) -> list[DeclarationLane]:
         """List the lanes beside the stream that either log can have, also of Regions that it was in once."""
         return declaration_lanes_of(with_former(with_former(stream, self._source), self._target))
+
+    def children(self, lane: Lane) -> tuple[Lane, ...]:
+        """Return the lanes into which the source's was split; none: it was not. No read if it is planned. LogError."""
+        tail = self._ends.get(lane) or self._source.tail(lane)
+        if not tail.is_sealed:
+            return ()
+        self._starts |= dict.fromkeys(lane.children, tail_behind(tail))
+        return lane.children
+
+    def _begin(self, lane: Lane) -> Tail:
+        """Return the tail with which a lane begins."""
+        if lane not in self._starts:
+            self._starts[lane] = start_of(self._source, lane) or EMPTY_TAIL
+        return self._starts[lane]
 
     def plan(self, wanted: LaneRange) -> Iterator[SliceProgress | Seam]:
         """Yield the slices that the target lacks of a range, in order; between them, how far the range was searched.
@@ -79,14 +106,17 @@ class Planner:
     def _tail(self, wanted: LaneRange) -> Tail:
         """Return where the source's records of a range end."""
         if wanted.end is not None:
-            return self._source.tail(wanted.lane, before=wanted.end)
-        now_ms = self._clock.now_ms()
-        return believed_tail(self._source, wanted.lane, past=EMPTY_TAIL.sequence, now_ms=now_ms)
+            return tail_from(self._source, wanted.lane, self._begin(wanted.lane), before=wanted.end)
+        start, now_ms = self._begin(wanted.lane), self._clock.now_ms()
+        tail = believed_tail(self._source, wanted.lane, past=start.sequence, now_ms=now_ms, start=start)
+        self._ends[wanted.lane] = tail
+        return tail
 
     def _seam(self, lane: Lane, sequence: SequenceNumber) -> Seam:
         """Return the seam at a sequence; if it is in the middle of a record, the seam where that ends."""
-        if not sequence:
-            return Seam.of(EMPTY_TAIL)
+        begin = self._begin(lane)
+        if sequence <= begin.sequence:
+            return Seam.of(begin)
         # Either log may lack the record that ends there.
         for log in (self._source, self._target):
             try:
@@ -99,7 +129,7 @@ class Planner:
 
     def _start(self, wanted: LaneRange, end: Seam) -> Seam:
         """Return the seam at the source's first record of the range that is not about to expire."""
-        start, count = wanted.start, 1
+        start, count = max(wanted.start, self._begin(wanted.lane).sequence), 1
         now_seconds = self._clock.now_ms() // 1000
         while start < end.sequence:
             page = self._source.read(wanted.lane, start, records_max=count)
@@ -136,7 +166,7 @@ class Planner:
 
     def _compare(self, lane: Lane, position: Seam) -> None:
         """Raise DivergenceError if the target has something else before a gap than the source."""
-        if position.sequence:
+        if position.sequence > self._begin(lane).sequence:
             # One header compares all that the target has: a chain is computed over everything before it.
             theirs = Seam.of(self._source.tail(lane, before=position.sequence))
             if theirs.sequence >= position.sequence and not theirs.agrees(position):

@@ -8,7 +8,7 @@ from eventfabric.errors import BackfillError, Problem
 from eventfabric.model import EMPTY_TAIL, Lane, Region
 from eventfabric.model.backfill import LaneRange
 from eventfabric.ports import Log
-from eventfabric.services.lanes.standing import lanes_of
+from eventfabric.services.lanes.splits import may_have
 from eventfabric.stream_topology import StreamTopology
 
 
@@ -54,8 +54,9 @@ def problems_of(
         problems.append(
             Problem("ranges", f"{len(wanted.ranges):,}", f"at most {limits.BACKFILL_RANGES_MAX:,}")
         )
-    lanes = set(lanes_of(stream))
-    problems += [_no_lane(range_.lane, stream) for range_ in wanted.ranges if range_.lane not in lanes]
+    problems += [
+        _no_lane(range_.lane, stream) for range_ in wanted.ranges if not may_have(stream, range_.lane)
+    ]
     problems += _overlaps(wanted.ranges)
     yield from problems
     if not problems:
@@ -74,7 +75,8 @@ def _of_settings(wanted: BackfillRequest) -> Iterator[Problem]:
 
 def _no_lane(lane: Lane, stream: StreamTopology) -> Problem:
     last = stream.definition.lanes - 1
-    allowed = ", ".join(f"{origin}/0.0 to {origin}/0.{last}" for origin in stream.definition.regions)
+    lanes = ", ".join(f"{origin}/0.0 to {origin}/0.{last}" for origin in stream.definition.regions)
+    allowed = f"{lanes}, and those into which they were split"
     return Problem(f"lane {lane}", f"no lane of stream {stream.name}", allowed)
 
 

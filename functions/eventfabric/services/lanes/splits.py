@@ -12,7 +12,6 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
-from eventfabric import limits
 from eventfabric.errors import LogError, SettingError, UndecodableItemError
 from eventfabric.model import EMPTY_TAIL, Intervention, InterventionKind, Lane, Tail, tail_behind
 from eventfabric.ports import Log, insist
@@ -81,10 +80,7 @@ def check_lane(stream: StreamTopology, lane: Lane, log: Log) -> Tail:
 
 def may_have(stream: StreamTopology, lane: Lane) -> bool:
     """Tell if a stream may have a lane: by its definition, or once lanes were split."""
-    is_of_origin = lane.origin in stream.definition.regions
-    has_generation = lane.generation < limits.LANES_MAX.bit_length()  # no lane is split more often than that
-    lanes = stream.definition.lanes << lane.generation if has_generation else 0
-    return is_of_origin and 0 <= lane.index < lanes <= limits.LANES_MAX
+    return stream.has_lane(lane.origin, lane.generation, lane.index)
 
 
 def interventions_in(log: Log, lane: Lane) -> Iterator[Intervention]:

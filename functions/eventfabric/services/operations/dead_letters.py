@@ -342,8 +342,7 @@ class DeadLetters:
 
     def _in_child(self, letter: DeadLetter) -> DeadLetter:
         """Return the letter as it is where its lane was split and delivered to its end since."""
-        lanes = 1 + max(lane.index for lane in self._lanes if lane.is_root)
-        return replace(letter, lane=child_of(letter.lane, letter.parked.key, lanes))
+        return replace(letter, lane=child_of(letter.lane, letter.parked.key, self._subscription.lanes))
 
     def _check_begun(self, letter: DeadLetter, state: LaneState, owner: Owner | None) -> None:
         """Refuse a decision about a child that this Region has not taken over: only a run of its parent does that."""

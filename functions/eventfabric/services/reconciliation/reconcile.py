@@ -284,8 +284,7 @@ class Reconciler:
         seen: OriginSeen,
         vitals: Vitals,
     ) -> Generator[Finding, None, list[CheckedLane]]:
-        """Return a part's lanes as they were checked; yield findings, and remember what was seen. No failed call ends
-        it."""
+        """Return a part's lanes as they were checked. Yield findings; a call that fails is none, and ends no pass."""
         try:
             marks = self._ports.ledger.marks(self._name, part.marked_as, part=part.marks_name)
         except PortError as error:

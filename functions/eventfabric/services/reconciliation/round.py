@@ -99,7 +99,9 @@ class Round:
         if reached.sequence == mark.sequence and reached.chain != mark.chain:
             # Each record extends the one before it, so nothing tells which of them was changed.
             detail = "leads to another chain than was verified"
-            return _Reached.at(start).end_of(mark), LogBreak(FindingKind.DIVERGENCE, reached.sequence, detail)
+            return _Reached.beginning(start).end_of(mark), LogBreak(
+                FindingKind.DIVERGENCE, reached.sequence, detail
+            )
         rounds = min(mark.rounds + 1, limits.SEQUENCE_MAX)
         return replace(_in_no_round(mark), whole_ms=self._now_ms, rounds=rounds), None
 
@@ -126,7 +128,7 @@ class _Reached:
     expires_at: int | None = None
 
     @classmethod
-    def at(cls, start: Tail) -> Self:
+    def beginning(cls, start: Tail) -> Self:
         """Return the beginning of a lane."""
         return cls(start.sequence, start.chain)
 
@@ -134,7 +136,7 @@ class _Reached:
     def of(cls, mark: Mark, start: Tail) -> Self:
         """Return the place to which the lane's round came at the last pass; if it is in none, the lane's beginning."""
         if not mark.again:
-            return cls.at(start)
+            return cls.beginning(start)
         return cls(mark.again, mark.again_chain, mark.again_expires_at)
 
     def noted_in(self, mark: Mark) -> Mark:

@@ -203,10 +203,10 @@ def test_a_stream_of_which_nothing_was_split_takes_no_call_more() -> None:
         pass_seal(fabric)
         return fabric
 
-    without, within = calls_of(plain), calls_of(ended)
-    assert without["log.tail"] == 4 + 4, "lanes here, and at the other origin"
-    assert without["ledger.marks"] == 4
-    assert {name: within[name] - without[name] for name in ("log.tail", "ledger.marks", "ledger.state")} == {
+    before, after = calls_of(plain), calls_of(ended)
+    assert before["log.tail"] == 4 + 4, "lanes here, and at the other origin"
+    assert before["ledger.marks"] == 4
+    assert {name: after[name] - before[name] for name in ("log.tail", "ledger.marks", "ledger.state")} == {
         "log.tail": 2,
         "ledger.marks": 1,
         "ledger.state": 2,
