@@ -3,8 +3,20 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
+from eventfabric import limits
 from eventfabric.errors import ReplayRefusedError
-from eventfabric.model import AtSequence, Cursor, Lane, Parked, ParkedChange, SequenceNumber, Start, Tail
+from eventfabric.model import (
+    EMPTY_TAIL,
+    AtSequence,
+    Cursor,
+    Lane,
+    LaneChange,
+    Parked,
+    ParkedChange,
+    SequenceNumber,
+    Start,
+    Tail,
+)
 from eventfabric.stream_topology import StreamTopology, SubscriptionTopology
 from eventfabric.wire.commit_size import in_commits
 
@@ -27,6 +39,13 @@ class LaneView:
     fed_until: SequenceNumber
     is_taken_over: bool = True
     """False: the lane was handed over to this Region, and it does not go on from the state that stands here."""
+    begins: Tail = EMPTY_TAIL
+    """Tail with which the lane begins."""
+
+    @property
+    def waiting(self) -> dict[str, Parked]:
+        """The parked keys that wait in the lane; none where its children have them."""
+        return {} if self.read.past_seal is not None else self.parked
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +83,8 @@ class LanePlan:
     changes: tuple[ParkedChange, ...] = ()
     events: int = 0
     unreadable: str = ""
+    beneath: tuple[LaneChange, ...] = ()
+    """Changes of the lanes that were split off, if it goes back across its seal."""
 
     @property
     def changes_anything(self) -> bool:
@@ -146,4 +167,15 @@ def check_changes(stream: StreamTopology, lane: Lane, changes: Sequence[ParkedCh
         raise ReplayRefusedError(
             f"{len(changes)} parked keys of lane {lane} {what}, and a quorum stream has no transactions to move "
             "them: redrive or discard them first, or replay from later on"
+        )
+
+
+def check_tree(lane: Lane, changes: Sequence[ParkedChange], beneath: Sequence[Lane]) -> None:
+    """Refuse a replay across the seal of a lane that one transaction cannot hold. `beneath`: the lanes beneath it."""
+    cursors = 1 + len(beneath)
+    if cursors >= limits.TRANSACTION_ACTIONS_MAX or len(list(in_commits(changes, cursors=cursors))) > 1:
+        raise ReplayRefusedError(
+            f"lane {lane} was split, and to replay across its seal changes {cursors} lanes and {len(changes)} parked "
+            f"keys together, allowed: {limits.TRANSACTION_ACTIONS_MAX - 1} in all: replay lanes beneath it, by --lane, "
+            "or redrive or discard some keys first"
         )

@@ -41,4 +41,4 @@ def waiting_again(
 
 def _rest(place: Place, end: SequenceNumber) -> Rest:
     """Return what waits from a place on. All of it up to `end` are replays."""
-    return Rest(place.base, place.sequence).joined_by(place, end)
+    return Rest(place.base, place.sequence, lane=place.lane).joined_by(place, end)

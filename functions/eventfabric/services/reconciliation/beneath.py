@@ -13,14 +13,14 @@ from eventfabric.services.reconciliation.look import believed_ms
 
 
 @dataclass(frozen=True, slots=True)
-class Passed:
+class PassedSeal:
     """A parent's cursor that is past its seal. `passing` None: it was not read, because the lane is at rest."""
 
     passing: Passing | None = None
     written_ms: int = 0
 
     @classmethod
-    def of(cls, cursor: Cursor, now_ms: int) -> "Passed | None":
+    def of(cls, cursor: Cursor, now_ms: int) -> "PassedSeal | None":
         """Return that of a cursor; None: it is not past a seal."""
         if cursor.past_seal is None:
             return None
@@ -41,7 +41,7 @@ class Beneath:
     """
 
     start: Tail = EMPTY_TAIL
-    passed: dict[str, Passed] | None = None
+    passed: dict[str, PassedSeal] | None = None
 
 
 ROOT = Beneath()
@@ -51,14 +51,14 @@ ROOT = Beneath()
 class PassedHere:
     """The cursors that are past the seal of a lane, as a pass comes to see them."""
 
-    passed: dict[str, Passed] = field(default_factory=dict)
+    passed: dict[str, PassedSeal] = field(default_factory=dict)
 
     def note(self, subscription: str, cursor: Cursor, now_ms: int) -> None:
         """Note a subscription's cursor, if it is past the seal."""
-        passed = Passed.of(cursor, now_ms)
+        passed = PassedSeal.of(cursor, now_ms)
         if passed is not None:
             self.passed[subscription] = passed
 
     def note_all(self, subscriptions: Iterable[str]) -> None:
         """Note that all are past the seal, as they were when the lane came to rest."""
-        self.passed |= {name: Passed() for name in subscriptions}
+        self.passed |= {name: PassedSeal() for name in subscriptions}

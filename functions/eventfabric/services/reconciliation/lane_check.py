@@ -36,7 +36,7 @@ from eventfabric.services.delivery.takeover import region_that_counts
 from eventfabric.services.lanes.standing import is_delivered_by, ledger_of, owner_of
 from eventfabric.services.lanes.unwanted import UnwantedRecords
 from eventfabric.services.lanes.whole_state import whole_state
-from eventfabric.services.reconciliation.beneath import ROOT, Beneath, Passed
+from eventfabric.services.reconciliation.beneath import ROOT, Beneath, PassedSeal
 from eventfabric.services.reconciliation.checked_lane import CheckedLane
 from eventfabric.services.reconciliation.credit_check import CreditCheck
 from eventfabric.services.reconciliation.hot import hot_in
@@ -344,7 +344,7 @@ class LaneChecker:
             )
 
     def _unbegun(
-        self, checked: CheckedLane, subscription: SubscriptionTopology, passed: Passed | None
+        self, checked: CheckedLane, subscription: SubscriptionTopology, passed: PassedSeal | None
     ) -> Iterator[Finding]:
         """Report a lane that nobody begins, though its parent is past its seal; or have the parent rung."""
         late_ms = self._now_ms - (passed.written_ms if passed is not None else 0)
