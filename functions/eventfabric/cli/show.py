@@ -11,7 +11,7 @@ from eventfabric.cli.output import complain, show_document, show_json, stderr
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from eventfabric.model import Event, Lane, Record
+    from eventfabric.model import Chain, Event, Lane, Record
     from eventfabric.ports import Log
     from eventfabric.stream_topology import StreamTopology
 
@@ -81,7 +81,6 @@ def _place(stream: "StreamTopology", wanted: str) -> "tuple[Lane, int]":
     """Parse the place that `wanted` names. Raises WrongRegionError, typer.BadParameter."""
     from eventfabric.errors import WrongRegionError
     from eventfabric.model import Lane
-    from eventfabric.services.lanes.standing import lanes_of
 
     lane_text, _, sequence_text = wanted.partition("@")
     try:
@@ -91,9 +90,9 @@ def _place(stream: "StreamTopology", wanted: str) -> "tuple[Lane, int]":
         raise typer.BadParameter(f"{wanted!r}, {allowed}") from None
     if lane.origin not in stream.definition.regions:
         raise WrongRegionError(f"stream {stream.name}", lane.origin, stream.definition.regions)
-    lanes = [known.local for known in lanes_of(stream) if known.origin == lane.origin]
-    if lane.local not in lanes:
-        allowed = f"allowed: {lane.origin}/{lanes[0]} to {lane.origin}/{lanes[-1]}"
+    if not stream.has_lane(lane.origin, lane.generation, lane.index):
+        roots = f"{lane.origin}/0.0 to {lane.origin}/0.{stream.definition.lanes - 1}"
+        allowed = f"allowed: {roots}, and those into which they were split"
         raise typer.BadParameter(f"{wanted!r}, a lane that stream {stream.name} does not have, {allowed}")
     if not 0 <= sequence < _SEQUENCE_END:
         raise typer.BadParameter(f"{wanted!r}, no sequence, allowed: 0 or more")
@@ -112,13 +111,16 @@ def _event_at(log: "Log", lane: "Lane", sequence: int) -> _Found | None:
     return None
 
 
-def _events(log: "Log", lane: "Lane", start: int) -> "Iterator[_Found]":
-    """Yield the events of all records that begin at `start` or later."""
+def _events(log: "Log", lane: "Lane", start: int, chain: "Chain | None" = None) -> "Iterator[_Found]":
+    """Yield the events of all records that begin at `start` or later, also of lanes that were split off behind these.
+
+    `chain`: that of the record before.
+    """
     from eventfabric.limits import PAGE_RECORDS_MAX
     from eventfabric.model import EMPTY_TAIL, SequenceNumber
     from eventfabric.wire.payload_codec import unpack
 
-    chain = EMPTY_TAIL.chain if start == 0 else None
+    chain = EMPTY_TAIL.chain if start == 0 else chain
     while True:
         page = log.read(lane, SequenceNumber(start), records_max=PAGE_RECORDS_MAX)
         for record in page.records:
@@ -127,6 +129,8 @@ def _events(log: "Log", lane: "Lane", start: int) -> "Iterator[_Found]":
             start, chain = record.tail.sequence, record.chain
             for event in unpack(record):
                 yield _Found(event, record, chain_holds)
+            for child in lane.children if record.is_seal else ():
+                yield from _events(log, child, start, chain)
         if not page.more or not page.records:
             return
 

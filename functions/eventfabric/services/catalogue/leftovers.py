@@ -36,7 +36,7 @@ from eventfabric.services.delivery.side_by_side import SideBySide, results_of
 from eventfabric.services.lanes.lane_end import believed_tail
 from eventfabric.services.lanes.locate import locate
 from eventfabric.services.lanes.standing import lanes_of, ledger_of, owner_of
-from eventfabric.services.lanes.unwanted import UnwantedRecords
+from eventfabric.services.lanes.unwanted import UnwantedRecords, begun_at
 from eventfabric.stream_topology import StreamTopology, SubscriptionTopology
 
 
@@ -91,9 +91,14 @@ class LeftoversReader:
         self, stream: StreamTopology, subscriptions: Sequence[SubscriptionFacts], leaving: Region
     ) -> Iterator[Problem]:
         yield from self._of_schemas(stream, leaving)
+        tails: dict[Lane, Tail | LogError] = {}
         lanes = lanes_of(stream)
-        calls = [partial(self._tail, stream, lane, leaving) for lane in lanes]
-        tails = dict(zip(lanes, results_of(calls, self.side_by_side), strict=True))
+        while lanes:
+            calls = [partial(self._tail, stream, lane, leaving, start_in(tails, lane)) for lane in lanes]
+            ends = dict(zip(lanes, results_of(calls, self.side_by_side), strict=True))
+            tails |= ends
+            split = [lane for lane, end in ends.items() if isinstance(end, Tail) and end.is_sealed]
+            lanes = [child for lane in split for child in lane.children]
         for facts in subscriptions:
             reader = replace(LeftReader.of(facts, stream, self.ports), read_in=self._ports_in)
             yield from self._handed_over(reader, leaving)
@@ -131,11 +136,12 @@ class LeftoversReader:
     def _ports_in(self, region: Region) -> Ports:
         return self.ports if region in self.lost else self.ports.at(region)
 
-    def _tail(self, stream: StreamTopology, lane: Lane, leaving: Region) -> Tail | LogError:
+    def _tail(self, stream: StreamTopology, lane: Lane, leaving: Region, start: Tail) -> Tail | LogError:
         ports = self._ports_in(leaving) if lane.origin == leaving else self.ports
         try:
             now_ms = ports.clock.now_ms()
-            return believed_tail(ports.log_of(stream), lane, past=EMPTY_TAIL.sequence, now_ms=now_ms)
+            log, past = ports.log_of(stream), start.sequence
+            return believed_tail(log, lane, past=past, now_ms=now_ms, start=start)
         except LogError as error:
             return error
 
@@ -204,7 +210,14 @@ class LeftReader:
                 may be among those that wait.
         """
         calls = [
-            partial(self._count, lane, tail, regions, log_regions is None or lane.origin in log_regions)
+            partial(
+                self._count,
+                lane,
+                tail,
+                regions,
+                start_in(tails, lane),
+                reads_log=log_regions is None or lane.origin in log_regions,
+            )
             for lane, tail in tails.items()
             if (regions := self._delivering(lane, leaving, with_its_own=with_its_own))
         ]
@@ -224,7 +237,7 @@ class LeftReader:
         return [region for region in regions if region == leaving]
 
     def _count(
-        self, lane: Lane, tail: Tail | LogError, regions: Sequence[Region], reads_log: bool
+        self, lane: Lane, tail: Tail | LogError, regions: Sequence[Region], start: Tail, *, reads_log: bool
     ) -> LeftCounts:
         """Count what is left in a lane, for each Region that delivers it."""
         if isinstance(tail, LogError):
@@ -234,7 +247,7 @@ class LeftReader:
         try:
             return _total(
                 [
-                    self._in_region(region, key, tail, is_owned=is_owned, reads_log=reads_log)
+                    self._in_region(region, key, tail, start, is_owned=is_owned, reads_log=reads_log)
                     for region in regions
                 ]
             )
@@ -242,24 +255,35 @@ class LeftReader:
             return LeftCounts(unreadable=str(error))
 
     def _in_region(
-        self, region: Region, key: LaneKey, tail: Tail, *, is_owned: bool, reads_log: bool
+        self, region: Region, key: LaneKey, tail: Tail, start: Tail, *, is_owned: bool, reads_log: bool
     ) -> LeftCounts:
         """Count what a Region that delivers a lane leaves, by the state that it has itself."""
         ledger = self._ports_in(region).ledger
         state = ledger_of(ledger, self.subscription, key.lane.origin).state(key)
-        return self._of_state(state, state.latest if is_owned else region, key.lane, tail, reads_log)
+        by = state.latest if is_owned else region
+        return self._of_state(state, by, key.lane, tail, start, reads_log=reads_log)
 
     def _ports_in(self, region: Region) -> Ports:
         return self.ports if self.read_in is None else self.read_in(region)
 
     def _of_state(
-        self, state: LaneState, region: Region | None, lane: Lane, tail: Tail, reads_log: bool
+        self,
+        state: LaneState,
+        region: Region | None,
+        lane: Lane,
+        tail: Tail,
+        start: Tail,
+        *,
+        reads_log: bool,
     ) -> LeftCounts:
         """Count what a Region's state leaves; None: no Region has begun."""
         parked = [] if region is None else [*state.parked.get(region, {}).values()]
         cursor = state.cursors.get(region) if region is not None else None
         if cursor is None:
-            cursor = self._begin(lane, tail, reads_log)
+            cursor = self._begin(lane, tail, reads_log) if lane.is_root else START
+        if cursor.past_seal is not None:
+            parked = []  # they wait in its children
+        cursor = begun_at(start, cursor)
         if reads_log:
             wanted = SubscriptionFilter.of(self.subscription.definition)
             unwanted = UnwantedRecords(self._log_of(lane), lane)
@@ -284,6 +308,12 @@ class LeftReader:
 
     def _log_of(self, lane: Lane) -> Log:
         return self._ports_in(lane.origin).log_of(self.stream)
+
+
+def start_in(tails: Mapping[Lane, Tail | LogError], lane: Lane) -> Tail:
+    """Return the tail with which a lane begins, by where its parent ends."""
+    end = EMPTY_TAIL if lane.is_root else tails.get(lane.parent, EMPTY_TAIL)
+    return end if isinstance(end, Tail) else EMPTY_TAIL
 
 
 def _places(log: Log, lane: Lane) -> frozenset[SequenceNumber]:

@@ -77,7 +77,7 @@ class Observation:
     """Account of what was seen of a stream by now. `look` and `read` go on with it, and may be ended at any time."""
 
     log: Log
-    lanes: Sequence[Lane]
+    lanes: list[Lane]
     extent: Extent
     unreadable: Unreadable
     occurrences: dict[Envelope, Occurrences] = field(default_factory=dict)
@@ -113,8 +113,11 @@ class Observation:
         return max((progress.since_ms or 0 for progress in parts), default=0)
 
     def look(self) -> Iterator[Lane]:
-        """Read the newest record of each lane, which says about what the rest costs; yield each lane."""
-        for lane in self.lanes:
+        """Read the newest record of each lane, which says about what the rest costs; yield each lane.
+
+        That is a seal where the lane was split: then its children are lanes to be read, too.
+        """
+        for lane in self.lanes:  # it grows
             self._progress[lane] = _LaneProgress()
             self._read_page(lane, records_max=1)
             yield lane
@@ -156,6 +159,8 @@ class Observation:
         for sequence in page.unreadable:
             self.unreadable(UndecodableRecordError(lane, sequence, "cannot be read, and is left out"))
         self._charge(lane, page.records)
+        if progress.before is None and page.records and page.records[0].is_seal:
+            self.lanes.extend(lane.children)
         for record in page.records:
             if to_ms(record.time) < self.extent.since_ms:
                 progress.since_ms, progress.is_done = self.extent.since_ms, True

@@ -10,6 +10,7 @@ from collections.abc import Collection
 from eventfabric import limits
 from eventfabric.errors import LogError, QuarantineRefusedError, UndecodableRecordError
 from eventfabric.model import (
+    EMPTY_TAIL,
     DeclarationLane,
     Intervention,
     Lane,
@@ -17,10 +18,12 @@ from eventfabric.model import (
     Region,
     SchemaLane,
     SequenceNumber,
+    Tail,
     operator_text,
 )
 from eventfabric.ports import Clock, Log
-from eventfabric.services.lanes.lane_end import lane_end
+from eventfabric.services.lanes.lane_end import lane_end, tail_from
+from eventfabric.services.lanes.splits import start_of
 from eventfabric.services.lanes.standing import is_written_in
 from eventfabric.wire.declaration import declaration_of
 from eventfabric.wire.schema_record import index_of
@@ -52,10 +55,11 @@ class Quarantine:
             return self._unreadable(lane, sequence)
         if sequence not in [record.sequence for record in newest.records]:
             raise QuarantineRefusedError(lane, sequence, "nothing stands there")
-        end = lane_end(self._log, lane, now_ms=self._clock.now_ms())
+        start = start_of(self._log, lane) or EMPTY_TAIL
+        end = lane_end(self._log, lane, now_ms=self._clock.now_ms(), start=start)
         if sequence in end.beyond and sequence - end.tail.sequence > limits.FAR_EVENTS:
             return f"stands far behind {end.tail.sequence}, where the lane ends"
-        fault = self._fault(lane, sequence)
+        fault = self._fault(lane, sequence, start)
         if fault is None and isinstance(lane, DeclarationLane) and end.tail == newest.records[0].tail:
             fault = _undeclared(newest.records[0])
         if fault is None:
@@ -81,11 +85,11 @@ class Quarantine:
             return error.reason
         raise QuarantineRefusedError(lane, sequence, "nothing stands there any more")
 
-    def _fault(self, lane: Lane, sequence: SequenceNumber) -> str | None:
+    def _fault(self, lane: Lane, sequence: SequenceNumber, start: Tail) -> str | None:
         """Say what is wrong with a record by the one before it. None if it continues that."""
         (record,) = self._log.read(lane, sequence, records_max=1, before=SequenceNumber(sequence + 1)).records
         try:
-            before = self._log.tail(lane, before=sequence)
+            before = tail_from(self._log, lane, start, before=sequence)
         except LogError as error:
             raise QuarantineRefusedError(
                 lane,

@@ -16,6 +16,7 @@ from typing import Protocol
 from eventfabric import limits
 from eventfabric.errors import LogError, RestoreRefusedError
 from eventfabric.model import (
+    EMPTY_TAIL,
     DeclarationLane,
     Intervention,
     InterventionKind,
@@ -29,6 +30,8 @@ from eventfabric.model import (
 )
 from eventfabric.model.backfill import Seam
 from eventfabric.ports import Clock, Log, Page
+from eventfabric.services.lanes.lane_end import tail_from
+from eventfabric.services.lanes.splits import start_of
 from eventfabric.services.lanes.standing import is_written_in
 
 
@@ -116,7 +119,7 @@ class Restore:
             raise RestoreRefusedError(
                 lane, sequence, f"lane {lane} is written in {lane.origin}: say --region"
             )
-        before = self._log.tail(lane, before=sequence)
+        before = tail_from(self._log, lane, start_of(self._log, lane) or EMPTY_TAIL, before=sequence)
         if before.sequence > sequence:
             raise RestoreRefusedError(
                 lane, sequence, f"the record before it ends at {before.sequence}: none begins here"

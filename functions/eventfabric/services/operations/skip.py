@@ -31,7 +31,9 @@ from eventfabric.model import (
     to_ms,
 )
 from eventfabric.ports import Clock, Log
+from eventfabric.services.lanes.lane_end import tail_from
 from eventfabric.services.lanes.locate import has_expired, kept_in
+from eventfabric.services.lanes.splits import start_of
 from eventfabric.services.operations.restore import KnownSeams
 
 
@@ -119,7 +121,12 @@ class Skip:
 
     def _gap(self, lane: Lane, sequence: SequenceNumber) -> Gap:
         """Find the lost part of a lane that begins at a sequence."""
-        start = self._log.tail(lane, before=sequence)
+        begins = start_of(self._log, lane)
+        if begins is None:
+            raise SkipRefusedError(lane, sequence, f"lane {lane.parent} was not split: there is no such lane")
+        start = tail_from(self._log, lane, begins, before=sequence)
+        if start.is_sealed:
+            raise SkipRefusedError(lane, sequence, "the lane ends there: it was split")
         behind = self._log.read(lane, sequence, records_max=1).first
         if start.sequence != sequence or (behind is not None and behind.sequence == sequence):
             raise SkipRefusedError(
@@ -135,19 +142,19 @@ class Skip:
                 sequence,
                 f"what stands at {behind.sequence} is too far away: set it aside (lanes quarantine)",
             )
-        if self._has_expired(lane, sequence, behind):
+        if self._has_expired(lane, sequence, behind, begins):
             raise SkipRefusedError(
                 lane, sequence, "it has expired: each subscription's on_expired says what it does"
             )
         until = Tail(behind.sequence, behind.chain, behind.time)
         return Gap(start, until, self._chain_before(behind), behind)
 
-    def _has_expired(self, lane: Lane, sequence: SequenceNumber, behind: Record) -> bool:
+    def _has_expired(self, lane: Lane, sequence: SequenceNumber, behind: Record, begins: Tail) -> bool:
         """Tell if what is missing has expired. That is no loss, and needs no operator."""
         kept_part = kept_in(
             lane, self._region, retention_seconds=self._retention_seconds, now_ms=self._clock.now_ms()
         )
-        return has_expired(self._log, lane, sequence, behind, kept_part)
+        return has_expired(self._log, lane, sequence, behind, kept_part, begins=begins)
 
     def _chain_before(self, behind: Record) -> Chain:
         """Return the chain with which a lane goes on: the lost one if it is known, else a pin of the next record."""

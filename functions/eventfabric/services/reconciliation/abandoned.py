@@ -21,6 +21,7 @@ from eventfabric.model import (
     EMPTY_TAIL,
     GENERATION_FIRST,
     DeclarationLane,
+    Generation,
     Lane,
     LaneIndex,
     Region,
@@ -38,7 +39,7 @@ from eventfabric.services.catalogue.lane import newest
 from eventfabric.services.catalogue.leftovers import LeftCounts, LeftReader
 from eventfabric.services.delivery.side_by_side import SideBySide, results_of
 from eventfabric.services.reconciliation import pass_bounds
-from eventfabric.services.reconciliation.lane_check import unreadable
+from eventfabric.services.reconciliation.checked_lane import unreadable
 from eventfabric.services.reconciliation.parts import PassPart, parts_of
 from eventfabric.stream_topology import StreamTopology
 
@@ -207,16 +208,29 @@ class AbandonedReader:
         return own.describe(left) if str(left) else ""
 
     def _tails(self, parts: set[PassPart], stream: StreamTopology) -> dict[Lane, Tail]:
-        """Return how far passes of this Region have verified lanes: one read for each part."""
-        ordered = sorted(parts, key=str)
+        """Return how far passes of this Region have verified lanes: one read for each origin."""
+        origins = sorted({part.marked_as for part in parts})
         name, ledger = StreamName(stream.name), self._ports.ledger
-        calls = [partial(ledger.marks, name, part.marked_as, part=part.marks_name) for part in ordered]
+        calls = [partial(ledger.marks, name, origin) for origin in origins]
+        by_origin = dict(zip(origins, results_of(calls, self._side_by_side), strict=True))
+        lanes = [lane for part in sorted(parts, key=str) for lane in part.lanes]
+        # What was split off from these has a mark since a pass has verified the seal.
+        known = [
+            lane_of_number(origin, number) for origin, marks in by_origin.items() for number in marks.lanes
+        ]
+        roots = set(lanes)
+        lanes += sorted(lane for lane in known if not lane.is_root and lane.root in roots)
         tails: dict[Lane, Tail] = {}
-        for part, marks in zip(ordered, results_of(calls, self._side_by_side), strict=True):
-            for lane in part.lanes:
-                mark = marks.of(lane.number)
-                tails[lane] = Tail(mark.sequence, mark.chain, EMPTY_TAIL.time)
+        for lane in lanes:
+            mark = by_origin[lane.origin].of(lane.number)
+            tails[lane] = Tail(mark.sequence, mark.chain, EMPTY_TAIL.time)
         return tails
+
+
+def lane_of_number(origin: Region, number: int) -> Lane:
+    """Return the lane of that number."""
+    generation, index = divmod(number, limits.LANES_MAX)
+    return Lane(origin, Generation(generation), LaneIndex(index))
 
 
 def _counts(lane: Lane, own: _Candidate, reader: LeftReader) -> bool:

@@ -2,11 +2,22 @@
 
 from dataclasses import dataclass, field
 
-from eventfabric.model import Lane, Mark, Tail, tail_behind
-from eventfabric.model.finding import Finding
+from eventfabric.errors import LogError, UndecodableItemError
+from eventfabric.model import (
+    Lane,
+    Mark,
+    Region,
+    SequenceNumber,
+    StreamName,
+    SubscriptionName,
+    Tail,
+    tail_behind,
+)
+from eventfabric.model.finding import Finding, FindingKind
 from eventfabric.services.reconciliation.beneath import Beneath, PassedHere
 from eventfabric.services.reconciliation.vitals import Vitals
 from eventfabric.services.reconciliation.watch import Bells
+from eventfabric.stream_topology import SubscriptionTopology
 
 
 @dataclass
@@ -33,3 +44,16 @@ class CheckedLane:
         """The place of the lanes into which this one was split; None: it was not, as far as is known."""
         is_split = self.tail is not None and self.tail.is_sealed
         return Beneath(tail_behind(self.tail), self.passed.passed) if self.tail and is_split else None
+
+
+def unreadable(
+    stream: StreamName,
+    region: Region,
+    lane: Lane,
+    error: LogError | UndecodableItemError,
+    subscription: SubscriptionTopology | None = None,
+) -> Finding:
+    """Return the finding that something of a lane cannot be read. The pass goes on with the next lane."""
+    sequence = SequenceNumber(max(0, error.sequence) if isinstance(error, LogError) else 0)
+    name = None if subscription is None else SubscriptionName(subscription.name)
+    return Finding(FindingKind.UNREADABLE, stream, lane, region, sequence, str(error), name)

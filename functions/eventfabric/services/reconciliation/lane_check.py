@@ -37,10 +37,10 @@ from eventfabric.services.lanes.standing import is_delivered_by, ledger_of, owne
 from eventfabric.services.lanes.unwanted import UnwantedRecords
 from eventfabric.services.lanes.whole_state import whole_state
 from eventfabric.services.reconciliation.beneath import ROOT, Beneath, PassedSeal
-from eventfabric.services.reconciliation.checked_lane import CheckedLane
+from eventfabric.services.reconciliation.checked_lane import CheckedLane, unreadable
 from eventfabric.services.reconciliation.credit_check import CreditCheck
-from eventfabric.services.reconciliation.hot import hot_in
 from eventfabric.services.reconciliation.examined import Examined
+from eventfabric.services.reconciliation.hot import hot_in
 from eventfabric.services.reconciliation.look import Look
 from eventfabric.services.reconciliation.own_declarations import lost_here
 from eventfabric.services.reconciliation.patience import PassPatience
@@ -382,19 +382,6 @@ class LaneChecker:
             yield from watch.look_at(look, self._replica, checked.bells, repair=self._repair)
         except LogError as error:
             yield unreadable(self._name, self._region, look.lane, error, look.subscription)
-
-
-def unreadable(
-    stream: StreamName,
-    region: Region,
-    lane: Lane,
-    error: LogError | UndecodableItemError,
-    subscription: SubscriptionTopology | None = None,
-) -> Finding:
-    """Return the finding that something of a lane cannot be read. The pass goes on with the next lane."""
-    sequence = SequenceNumber(max(0, error.sequence) if isinstance(error, LogError) else 0)
-    name = None if subscription is None else SubscriptionName(subscription.name)
-    return Finding(FindingKind.UNREADABLE, stream, lane, region, sequence, str(error), name)
 
 
 def _compared(look: Look, before: Mark) -> tuple[int, int] | None:

@@ -42,8 +42,8 @@ from eventfabric.model.pass_progress import PassProgress
 from eventfabric.ports import Ports
 from eventfabric.services.delivery.side_by_side import SideBySide, one_after_another, results_of
 from eventfabric.services.reconciliation.beneath import ROOT, Beneath
-from eventfabric.services.reconciliation.checked_lane import CheckedLane
-from eventfabric.services.reconciliation.lane_check import LaneChecker, unreadable
+from eventfabric.services.reconciliation.checked_lane import CheckedLane, unreadable
+from eventfabric.services.reconciliation.lane_check import LaneChecker
 from eventfabric.services.reconciliation.origin_seen import OriginSeen
 from eventfabric.services.reconciliation.parts import PassPart, parts_beneath, parts_from, parts_of
 from eventfabric.services.reconciliation.patience import PassPatience
