@@ -60,6 +60,7 @@
     ├── ReplayRefusedError           a replay cannot be done as requested; nothing is changed
     ├── QuarantineRefusedError       an item must not be set aside from its lane; nothing is changed
     ├── SkipRefusedError             a lane must not go on past what is missing; nothing is changed
+    ├── SplitRefusedError            a lane must not be split, or was split before; nothing is changed
     ├── RestoreRefusedError          a record must not be put back, or is not proven to belong there; nothing is changed
     ├── SettingError                 an argument that configures something is out of its bounds
     ├── MissingExtraError            a package that an extra of this library brings is not installed
@@ -573,6 +574,14 @@ class SkipRefusedError(EventFabricError):
     def __init__(self, lane: object, sequence: int, reason: str) -> None:
         self.lane, self.sequence, self.reason = lane, sequence, reason
         super().__init__(f"{lane}@{sequence} is not skipped: {reason}")
+
+
+class SplitRefusedError(EventFabricError):
+    """A lane is not split: it was before, or it cannot be, or whoever reads the stream might not know seals."""
+
+    def __init__(self, lane: object, reason: str) -> None:
+        self.lane, self.reason = lane, reason
+        super().__init__(f"lane {lane} is not split: {reason}")
 
 
 class UncertainTailError(LogError):

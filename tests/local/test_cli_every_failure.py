@@ -29,6 +29,7 @@ ASKING: dict[str, tuple[str, ...]] = {
     "lanes quarantine": ("orders", PLACE, "--reason", "no record"),
     "lanes restore": ("orders", LANE, "--sequence", "42", "--from-table", "restored", "--reason", "lost"),
     "lanes skip": ("orders", LANE, "--sequence", "42", "--reason", "lost"),
+    "lanes split": ("orders", LANE, "--yes"),
     "lanes mended": ("orders",),
     "show": (PLACE, "--stream", "orders"),
     "reconcile": (),
@@ -252,7 +253,7 @@ PRINTS = [
     and command
     not in (
         *("dead-letters export", "dead-letters discard", "failback", "formats raise", "subscriptions retire"),
-        *("lanes quarantine", "lanes restore", "lanes skip", "schemas diff", "credits open"),
+        *("lanes quarantine", "lanes restore", "lanes skip", "lanes split", "schemas diff", "credits open"),
     )
 ]
 """Commands that print something even of a fabric without events."""

@@ -18,6 +18,7 @@ from eventfabric.definition.file import read_definition
 from eventfabric.deployment.people import operator, publisher
 from eventfabric.deployment.permissions import Statement
 from eventfabric.errors import UnconfirmedAppendError
+from eventfabric.formats import Formats
 from eventfabric.model import ANY_TAIL, Doorbell, SequenceNumber, StreamName
 from eventfabric.sdk.asynchronous import AsyncFabric
 from eventfabric.services.lanes.standing import lanes_of
@@ -196,6 +197,7 @@ def test_every_command_runs_under_the_policies_of_who_publishes_and_who_operates
     does("failover", "--from", US, "--to", EU, "--no-drain", "--yes")
     guarded.fabric.settle(timers=True)
     does("failback", US, "--no-drain", "--yes")
+    split(does)
 
     every = set(commands(typer.main.get_command(app)))
     assert every - does.ran == USES_NO_TABLE
@@ -274,6 +276,19 @@ def look_and_mend(guarded: Guarded, does: Operator) -> None:
     lose_first(fabric, str(lane), US, EU)
     for more in (("--dry-run",), ("--reason", "no backup has it")):
         does("lanes", "skip", "orders", str(lane), "--sequence", "0", *more, "--region", US)
+
+
+def split(does: Operator) -> None:
+    """Split a lane, as if the stream required the format of seals; and look at what became of it."""
+    lane = f"{US}/0.0"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("eventfabric.services.operations.split.WITH_SEALS", Formats())
+        does("lanes", "split", "near", lane, "--dry-run", "--region", US)
+        does("lanes", "split", "near", lane, "--reason", "hot", "--yes", "--region", US)
+        does("lanes", "split", "near", lane, "--yes", "--region", US, code=1)
+    mended = does("lanes", "mended", "near", "--json", "--region", US).json["mended"]
+    assert [(done["place"], done["what"]) for done in mended] == [(f"{lane}@0", "split")]
+    does("lanes", "--stream", "near", "--region", US)
 
 
 def keep_schemas(guarded: Guarded, does: Operator) -> None:

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from eventfabric.model import Lane, Region, SequenceNumber, Tail
     from eventfabric.ports import Ports
     from eventfabric.services.operations.restore import Copy
+    from eventfabric.services.operations.split import ChildRate, LaneRate
     from eventfabric.services.operations.survey import LaneStanding
     from eventfabric.stream_topology import StreamTopology, SubscriptionTopology
 
@@ -196,6 +197,96 @@ def _copy(
     if table is not None:
         return connection.log_in_table(table)
     return ExportFile(export) if export is not None else Region(str(region))
+
+
+@app.command("split")
+@grouped
+def split(
+    stream: Stream,
+    lane: LaneName,
+    *,
+    reason: Reason = "",
+    dry_run: Annotated[
+        bool,
+        typer.Option(
+            "--dry-run", help="Show how full its records are, and each child's rate; change nothing."
+        ),
+    ] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask for confirmation.")] = False,
+    connection: Connection,
+    json: Json = False,
+) -> None:
+    """Split a lane that takes too many records into two, each with half of its keys. CANNOT BE UNDONE.
+
+    Order is kept, and nobody has to be told: producers and functions go on in the new lanes where they come to the
+    old one's end. It helps a lane of many small records. It helps none whose records are packed, or in which one key is
+    most of it: --dry-run says so. It stays on record. Run it in the Region in which the lane is written; the lane's
+    name begins with it.
+
+    Example: eventfabric lanes split orders us-east-1/0.17 --dry-run
+
+    Example: eventfabric lanes split orders us-east-1/0.17 --reason "1,400 records a second" --yes
+    """
+    wanted, splits = _lane(lane), connection.operations().split(stream)
+    rate = splits.look(wanted)
+    if not json:
+        _show_rate(rate)
+    done = None
+    if not dry_run:
+        if not yes:
+            _confirm(wanted, as_json=json)
+        done = splits.split(wanted, by=user_name(), reason=reason)
+    if json:
+        show_json({"stream": stream, **_rate_json(rate), "split": done is not None})
+    elif done is not None:
+        children = " and ".join(map(str, done.children))
+        say(f"{wanted} ends at {done.seal.sequence}, and goes on in {children}")
+
+
+def _confirm(lane: "Lane", *, as_json: bool) -> None:
+    if as_json:
+        raise typer.BadParameter("--json needs --dry-run or --yes")
+    typer.confirm(f"Split {lane} into {' and '.join(map(str, lane.children))}, for good?", abort=True)
+
+
+def _lane(text: str) -> "Lane":
+    from eventfabric.errors import SettingError
+    from eventfabric.model import Lane
+
+    try:
+        return Lane.parse(text)
+    except ValueError:
+        raise SettingError("lane", text, "<origin>/<generation>.<index>, such as us-east-1/0.17") from None
+
+
+def _show_rate(rate: "LaneRate") -> None:
+    """Show what a lane takes, and what each child would."""
+    parts: list[LaneRate | ChildRate] = [rate, *rate.children]
+    rows = [(str(part.lane), *_rates(part)) for part in parts]
+    show_table(str(rate.lane), ("lane", "records a second", "events a second"), rows)
+    say(f"{rate.events_per_record:.1f} events a record, by its newest records")
+    if not rate.cools:
+        say(
+            "splitting it helps little: at least one child would take most of its records. Pack more events into a "
+            "record, or spread the key that is most of it"
+        )
+
+
+def _rates(part: "LaneRate | ChildRate") -> tuple[str, str]:
+    return f"{part.records_per_second:,.1f}", f"{part.events_per_second:,.1f}"
+
+
+def _rate_json(rate: "LaneRate") -> dict[str, object]:
+    def rates(part: "LaneRate | ChildRate") -> dict[str, object]:
+        return {
+            "lane": str(part.lane),
+            "records_per_second": round(part.records_per_second, 3),
+            "events_per_second": round(part.events_per_second, 3),
+        }
+
+    children = [rates(child) for child in rate.children]
+    packed = round(rate.events_per_record, 3)
+    return {**rates(rate), "events_per_record": packed, "children": children, "helps": rate.cools}
 
 
 @app.command("mended")

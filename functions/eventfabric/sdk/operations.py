@@ -45,6 +45,7 @@ from eventfabric.services.operations.replay import Replay
 from eventfabric.services.operations.restore import Copy, Restore
 from eventfabric.services.operations.seams import known_seams
 from eventfabric.services.operations.skip import Skip
+from eventfabric.services.operations.split import Split
 from eventfabric.services.proof.prove import Prover
 from eventfabric.services.reconciliation.reconcile import Reconciler
 from eventfabric.stream_topology import StreamTopology, SubscriptionTopology, name_of_state
@@ -186,6 +187,10 @@ class Operations:
             retention_seconds=topology.retention_seconds,
         )
 
+    def split(self, stream: str) -> Split:
+        """Return the operation that splits lanes which take too many records. UnknownNameError, WrongRegionError."""
+        return Split(self._stream_here(stream), self._ports)
+
     def prove(
         self, subscription: str | None = None, *, stream: str | None = None, lane: str | None = None
     ) -> list[LaneProof]:
@@ -193,12 +198,8 @@ class Operations:
 
         Reads the log of every lane that is named, up to the furthest cursor. Arguments and errors as `provers`.
         """
-        return [
-            proof
-            for prover in self.provers(subscription, stream=stream, lane=lane)
-            for proven_lane in prover.lanes
-            for proof in prover.prove(proven_lane)
-        ]
+        provers = self.provers(subscription, stream=stream, lane=lane)
+        return [proof for prover in provers for own in prover.lanes for proof in prover.prove(own)]
 
     def provers(
         self, subscription: str | None = None, *, stream: str | None = None, lane: str | None = None
@@ -283,9 +284,8 @@ class Operations:
 
     def failback(self) -> list[Failover]:
         """Make handovers to this Region of what is its own by the definition, from each Region that has some of it."""
-        failovers = [
-            self._failover(source, own_only=True) for source in regions_beside(self.topology, self.region)
-        ]
+        sources = regions_beside(self.topology, self.region)
+        failovers = [self._failover(source, own_only=True) for source in sources]
         return [failover for failover in failovers if next(failover.handed(), None)]
 
     def _failover(self, source: Region, *, own_only: bool = False) -> Failover:
