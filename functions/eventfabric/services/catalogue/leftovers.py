@@ -27,6 +27,7 @@ from eventfabric.model import (
     SubscriptionFilter,
     SubscriptionName,
     Tail,
+    tail_behind,
     to_ms,
 )
 from eventfabric.model.catalogue import SubscriptionFacts
@@ -313,7 +314,9 @@ class LeftReader:
 def start_in(tails: Mapping[Lane, Tail | LogError], lane: Lane) -> Tail:
     """Return the tail with which a lane begins, by where its parent ends."""
     end = EMPTY_TAIL if lane.is_root else tails.get(lane.parent, EMPTY_TAIL)
-    return end if isinstance(end, Tail) else EMPTY_TAIL
+    if not isinstance(end, Tail):
+        return EMPTY_TAIL
+    return tail_behind(end) if end.is_sealed else end
 
 
 def _places(log: Log, lane: Lane) -> frozenset[SequenceNumber]:
