@@ -8,6 +8,7 @@ from tests.simulation.planted_bugs_of_items import OF_ITEMS
 from tests.simulation.planted_bugs_of_mends import OF_MENDS
 from tests.simulation.planted_bugs_of_passes import OF_PASSES
 from tests.simulation.planted_bugs_of_schemas import OF_SCHEMAS
+from tests.simulation.planted_bugs_of_seals import SIMULATED as OF_SEALS
 from tests.simulation.planted_bugs_of_unwanted import OF_UNWANTED
 from tests.simulation.planting import Bug
 
@@ -314,6 +315,7 @@ BUGS = [
     *OF_ITEMS,
     *OF_MENDS,
     *OF_PASSES,
+    *OF_SEALS,
     *OF_CHAINS,
     *OF_CREDITS,
     *OF_UNWANTED,

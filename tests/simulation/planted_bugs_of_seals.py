@@ -4,6 +4,7 @@ The model (`models/seals_bugs.py`) finds what each rule is for. Here are the pla
 """
 
 from collections.abc import Callable
+from typing import Final
 
 from tests.simulation.planting import Bug
 from tests.simulation.planting import bug_in_a_condition as bug
@@ -193,3 +194,57 @@ OF_SEALS: list[tuple[Bug, Callable[[], None]]] = [
         ),
     ),
 ]
+
+SIMULATED: Final = [
+    Bug(
+        "parked keys stay behind",
+        "the children of a lane begin without the keys that are parked in it",
+        f"{_SEALS}:handed_over",
+        "if child_of(lane, parked.key, lanes) == child",
+        "if False",
+        by="lost_event",
+        seed=0,
+        profile="splits",
+    ),
+    Bug(
+        "a seal taken for unwanted",
+        "a run passes a seal like a record that holds nothing wanted",
+        f"{_STRETCH}:Stretch._cover",
+        "if record.is_seal:",
+        "if False:",
+        by="lost_event",
+        seed=3,
+        profile="splits",
+    ),
+    Bug(
+        "children by themselves",
+        "each lane of a tree is taken over by its own doorbell",
+        "eventfabric.services.delivery.deliver:Deliverer._in_tree",
+        "result = seals.ring_parent(run.context, run.key)",
+        "return self._take_over(run)",
+        by="stuck_lane",
+        seed=12,
+        profile="splits",
+    ),
+    Bug(
+        "places without a lane",
+        "what a key of a child lists is read in the child's log, where nothing of it stands",
+        f"{_SEALS}:_in_child",
+        "replace(parked, waiting=waiting, rest=parked.rest and _named(parked.rest, lane))",
+        "parked",
+        by="innocent_dead_letter",
+        seed=11,
+        profile="splits",
+    ),
+    Bug(
+        "no names past the seal",
+        "the cursor of a lane past its seal names no parked keys, so that a new owner begins its children without them",
+        f"{_SEALS}:past",
+        "cursor.at_rest(),",
+        "cursor.at_rest().beside({}),",
+        by="lost_event",
+        seed=28,
+        profile="splits",
+    ),
+]
+"""Bugs that the simulation of a whole fabric finds, too."""
