@@ -127,14 +127,15 @@ def _licences_of(pin: Pin) -> list[dict[str, Any]]:
         return []
     if about["Version"] != pin.version:
         return []
-    if about["License-Expression"]:
+    # A field that is not there is None, or an error where another package has put its own reader in the way.
+    if "License-Expression" in about:
         return [{"expression": about["License-Expression"]}]
     classified = [
         name.removeprefix(_CLASSIFIED)
         for name in about.get_all("Classifier", [])
         if name.startswith(_CLASSIFIED)
     ]
-    stated = (about["License"] or "").strip()
+    stated = about["License"].strip() if "License" in about else ""
     # Some have the whole text of their licence in this field.
     names = classified or ([stated] if stated and "\n" not in stated else [])
     return [{"license": {"name": name}} for name in names]

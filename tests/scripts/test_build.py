@@ -6,6 +6,7 @@ import subprocess
 import zipfile
 from collections.abc import Callable
 from dataclasses import replace
+from email.message import Message
 from hashlib import sha256
 from pathlib import Path
 from typing import Any, Final
@@ -268,3 +269,21 @@ def test_a_lock_without_versions_or_hashes_is_refused() -> None:
 
 def test_it_is_started_as_people_start_it() -> None:
     assert "scripts.building" in (ROOT / "scripts" / "build").read_text(encoding="utf-8")
+
+
+def test_a_licence_is_read_by_whatever_reader_of_metadata_is_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Strict(Message):
+        """Metadata as importlib-metadata reads them, which takes the place of Python's own where it is imported."""
+
+        def __getitem__(self, name: str) -> Any:
+            if name not in self:
+                raise KeyError(name)
+            return super().__getitem__(name)
+
+    about = Strict()
+    about["Version"] = "1.2"
+    about["License"] = "MIT"
+    monkeypatch.setattr("scripts.building.sbom.metadata", lambda name: about)
+    pin = Pin("thing", "1.2", ("0" * 64,))
+    (component,) = json.loads(bill_of_materials("1.0", [pin], ["thing"], seconds=0))["components"]
+    assert component["licenses"] == [{"license": {"name": "MIT"}}]

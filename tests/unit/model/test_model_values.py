@@ -124,13 +124,15 @@ class TestFinding:
             "stale_owner",
             "expires_soon",
             "expired_unread",
+            "hot_lane",
+            "hot_key",
             "abandoned",
         ]
 
     @pytest.mark.parametrize("kind", FindingKind)
     def test_it_is_an_alarm_unless_it_is_a_mere_metric_or_was_repaired(self, kind: FindingKind) -> None:
         finding = Finding(kind, ORDERS, LANE, HOME, SequenceNumber(3), "so")
-        metrics = {"replication_delay", "replication_silent", "unreachable", "dead"}
+        metrics = {"replication_delay", "replication_silent", "unreachable", "dead", "hot_lane", "hot_key"}
         assert (finding.subscription, finding.is_repaired) == (None, False)
         assert finding.is_alarm is (kind not in metrics)
         assert not replace(finding, is_repaired=True).is_alarm
