@@ -150,6 +150,7 @@ class Hand:
         copied_to: str = "",
         lane: str = LANE,
         began: int = 0,
+        is_past_seal: bool = False,
         after_s: float = 1,
     ) -> "Hand":
         """A cursor was written, at the next version."""
@@ -157,7 +158,13 @@ class Hand:
         if not copied_to:
             self.version[region] = version + 1 + skips
         stand = CursorStand(
-            after, self.version.get(region, 1), epoch=epoch, replay_until=replay_until, low=low, began=began
+            after,
+            self.version.get(region, 1),
+            epoch=epoch,
+            replay_until=replay_until,
+            low=low,
+            began=began,
+            is_past_seal=is_past_seal,
         )
         first = None if before is None else CursorStand(before, version, epoch=epoch_before)
         return self.tell(

@@ -58,3 +58,14 @@ def test_nothing_can_be_told_of_lanes_that_were_handed_over() -> None:
         h.HandedOver, region=HOME, subscription=SUB, origin=HOME, to=HOME, epoch=1, since_ms=0
     )
     assert check(complete(handed, 2).history).result is Result.UNKNOWN
+
+
+def test_what_waits_in_a_child_is_looked_at_once_its_parent_is_past_its_seal() -> None:
+    child = f"{HOME}/1.0"
+
+    def with_child(*, is_past_seal: bool) -> Hand:
+        hand = Hand().moved(None, 1, is_past_seal=is_past_seal).moved(None, 1, lane=child)
+        return complete(complete(hand.appended("e2", 1, lane=child), 1), 2)
+
+    assert check(with_child(is_past_seal=True).history).result is Result.INVALID
+    assert check(with_child(is_past_seal=False).history).result is Result.VALID

@@ -2,6 +2,7 @@
 
 from collections import defaultdict
 
+from eventfabric.model import Lane
 from eventfabric.telemetry import Metric
 from eventfabric.testing.simulation import history
 from eventfabric.testing.simulation.history import History
@@ -47,11 +48,15 @@ def check(of: History) -> Verdict:
 
 
 class _Lanes:
-    """Lanes in which a Region has events that it never handed out, by what has happened so far."""
+    """Lanes in which a Region has events that it never handed out, by what has happened so far.
+
+    What waits beneath a lane that is not past its seal waits for that lane, at which a pass looks.
+    """
 
     def __init__(self) -> None:
         self._ends: defaultdict[tuple[str, str], int] = defaultdict(int)
         self._cursors: dict[_Waiting, int] = {}
+        self._past_seal: set[_Waiting] = set()
 
     def feed(self, entry: history.AnyEntry) -> None:
         match entry:
@@ -61,6 +66,10 @@ class _Lanes:
             case history.CursorMoved(copied=False):
                 key = entry.writer, entry.subscription, entry.lane
                 self._cursors[key] = max(entry.after.sequence, entry.after.replay_until)
+                if entry.after.is_past_seal:
+                    self._past_seal.add(key)
+                else:
+                    self._past_seal.discard(key)
             case _:
                 pass
 
@@ -68,8 +77,13 @@ class _Lanes:
         return {
             (writer, name, lane)
             for (writer, name, lane), stands in self._cursors.items()
-            if (writer, name) == (region, subscription) and stands < self._ends[region, lane]
+            if (writer, name) == (region, subscription)
+            and stands < self._ends[region, lane]
+            and self._is_reached(writer, name, Lane.parse(lane))
         }
+
+    def _is_reached(self, writer: str, name: str, lane: Lane) -> bool:
+        return lane.is_root or (writer, name, str(lane.parent)) in self._past_seal
 
 
 def _straddled(of: History) -> set[int]:
