@@ -54,6 +54,7 @@ class Lever:
 class Figures:
     """Figures of a subscription in one Region, over `seconds`."""
 
+    stream: str
     subscription: str
     seconds: float
     circuit: CircuitState
@@ -318,7 +319,8 @@ def _split(figures: Figures, bottleneck: Bottleneck) -> Lever:
     lane = figures.lane
     half = "half of its records in each of two lanes"
     brings = half if bottleneck is Bottleneck.PACKING else f"{half}; packed ones only become smaller"
-    return Lever(f"eventfabric lanes split {lane}", brings, "cannot be undone; a lane more to keep")
+    costs = "cannot be undone; a lane more to keep"
+    return Lever(f"eventfabric lanes split {figures.stream} {lane}", brings, costs)
 
 
 _RULES: Final[Sequence[_Rule]] = (

@@ -83,6 +83,7 @@ class ScaleLooks:
         lane = lagging[0] if lagging else None
         slo = definition.slo
         return Figures(
+            stream=self._stream.name,
             subscription=self._subscription.name,
             seconds=seconds,
             circuit=self._standing.circuit.state,

@@ -39,5 +39,5 @@ def hot_in(
         kind = FindingKind.HOT_KEY
         cure = f"one key has {load.sample.key_share:.0%} of its events: pack, publish in batches, or choose another key"
     elif load.is_packed:
-        cure = f"split it (eventfabric lanes split {lane})"
+        cure = f"split it (eventfabric lanes split {stream} {lane})"
     yield Finding(kind, stream, lane, region, tail.sequence, f"{load}; {cure}")

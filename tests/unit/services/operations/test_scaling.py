@@ -7,7 +7,9 @@ from random import Random
 from typing import Any
 
 import pytest
+from typer.main import get_command
 
+from eventfabric.cli.main import app
 from eventfabric.model import Circuit, CircuitState, Event, Lane, StreamName, SubscriptionName
 from eventfabric.model.function_figures import FunctionFigures
 from eventfabric.services.operations.scaling import Bottleneck, Diagnosis, Figures, diagnose
@@ -166,12 +168,12 @@ SITUATIONS: dict[str, tuple[Situation, Bottleneck, str]] = {
     "producers fill a lane with packed records": (
         Situation(between=fast(20, 30, size=2_000)),
         Bottleneck.LANES,
-        f"lanes split {LANE}",
+        f"lanes split orders {LANE}",
     ),
     "one lane has it all, at as many attempts as there may be": (
         Situation(settings={"concurrency": 64}, before=waiting(LANE), between=some_of(LANE)),
         Bottleneck.LANES,
-        f"lanes split {LANE}",
+        f"lanes split orders {LANE}",
     ),
     "one key has it all": (
         Situation(before=waiting(LANE, key="hot"), between=some_of(LANE)),
@@ -230,6 +232,17 @@ def test_the_bottleneck_is_named_with_the_lever_that_comes_next(name: str) -> No
     if lever:
         assert lever in diagnosis.levers[0].change
         assert all(own.brings and own.costs for own in diagnosis.levers)
+
+
+def test_a_command_that_is_a_lever_can_be_typed_as_it_stands() -> None:
+    levers = [lever for situation, _, _ in SITUATIONS.values() for lever in situation.explained()[1].levers]
+    typed = [lever.change.partition(",")[0].split() for lever in levers if "eventfabric " in lever.change]
+    assert {words[1] for words in typed} == {"subscriptions", "parked", "lanes", "reconcile"}
+    for _, *words in typed:
+        command: Any = get_command(app)
+        while words and words[0] in getattr(command, "commands", {}):
+            command = command.commands[words.pop(0)]
+        command.make_context("eventfabric", words)  # a UsageError, if it takes others
 
 
 def test_every_bottleneck_is_planted() -> None:

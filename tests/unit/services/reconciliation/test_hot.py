@@ -84,7 +84,7 @@ def test_packed_events_that_are_too_many_are_split() -> None:
     fabric = published(20, 30 * PASS_SECONDS, size=2_000)
     ([finding], _) = passed(fabric)
     assert finding.kind is FindingKind.HOT_LANE
-    assert f"eventfabric lanes split {finding.lane}" in finding.detail
+    assert f"eventfabric lanes split orders {finding.lane}" in finding.detail
 
 
 def test_a_replica_reports_nothing_of_lanes_that_are_written_elsewhere() -> None:
