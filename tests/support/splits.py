@@ -1,25 +1,6 @@
-"""Lanes that were split: sealed by hand, filled behind the seal, and begun as a delivery begins them."""
+"""Lanes that were split: sealed by hand, filled behind the seal, and begun by deliveries."""
 
-from dataclasses import replace
-
-from eventfabric.model import (
-    EMPTY_TAIL,
-    START,
-    Committed,
-    Event,
-    Lane,
-    LaneChange,
-    Parked,
-    ParkedChange,
-    Passing,
-    Record,
-    Roster,
-    Tail,
-    child_of,
-    lane_of,
-    seal_at,
-    tail_behind,
-)
+from eventfabric.model import EMPTY_TAIL, Event, Lane, Passing, Record, Tail, lane_of, seal_at, tail_behind
 from eventfabric.services.lanes.lane_end import lane_end, tail_from
 from tests.support.memory_fabric import LANE, event
 from tests.support.subscribed_stream import SubscribedStream
@@ -57,49 +38,24 @@ def event_in(fabric: SubscribedStream, of: Lane, name: str) -> Event:
 
 
 def pass_seal(fabric: SubscribedStream, of: Lane = LANE) -> Passing:
-    """Have a lane, delivered up to its seal, be past it and its children begin: as the run does that comes to it."""
-    ledger, region, seal = fabric.ledger, fabric.region, fabric.log.tail(of)
-    state = ledger.state(fabric.key_of(of))
-    read, parked = state.cursor(region), state.parked.get(region, {})
-    assert seal.is_sealed, "only a lane that was split has children"
-    assert read.sequence == seal.sequence - 1, "a lane is passed from its end"
-    passing = Passing(region, read.epoch, read.version + 1)
-    past = replace(read.at_rest(), sequence=seal.sequence, base=seal.sequence, chain=seal.chain)
-    changes = [_begin(fabric, own, passing, [*parked.values()]) for own in of.children]
-    moved = replace(past, past_seal=passing)
-    assert isinstance(ledger.commit(fabric.key_of(of), read, moved, beside=changes), Committed)
+    """Have a lane delivered past its seal, so that its children begin. Their doorbells are taken out of the queue."""
+    fabric.deliver(of)
+    for message in fabric.receive():
+        fabric.queue.delete(message.receipt_handle)
+    passing = fabric.ledger.state(fabric.key_of(of)).cursor(fabric.region).past_seal
+    assert passing is not None, "only a lane that was split, and in which nothing stops, is past its seal"
     return passing
 
 
-def _begin(fabric: SubscribedStream, of: Lane, passing: Passing, parked: list[Parked]) -> LaneChange:
-    key, lanes, tail = fabric.key_of(of), fabric.stream.definition.lanes, fabric.log.tail(of.parent)
-    own = [
-        _from_above(waiting, of.parent) for waiting in parked if child_of(of.parent, waiting.key, lanes) == of
-    ]
-    state = fabric.ledger.state(key)
-    stood = state.parked.get(fabric.region, {})
-    read = state.cursor(fabric.region)
-    changes = [ParkedChange(stood.get(waiting.id), waiting) for waiting in own]
-    begun = replace(
-        START,
-        sequence=tail.sequence,
-        base=tail.sequence,
-        chain=tail.chain,
-        epoch=passing.epoch,
-        begun=passing,
-        replay_until=read.replay_until,
-    )
-    moved = replace(begun.beside_after(begun, stood, changes), roster=Roster().naming(own))
-    return LaneChange(key, read, moved, tuple(changes))
-
-
-def _from_above(waiting: Parked, parent: Lane) -> Parked:
-    """Return a parked key as it is in a child: its places name the lane in which they stand."""
-    places = tuple(replace(place, lane=place.lane or parent) for place in waiting.waiting)
-    rest = waiting.rest and replace(waiting.rest, lane=waiting.rest.lane or parent)
-    return replace(waiting, waiting=places, rest=rest)
-
-
-def child(number: int, of: Lane = LANE) -> Lane:
-    """Return one of a lane's children."""
-    return of.children[number]
+def split_twice() -> SubscribedStream:
+    """Return a stream with two events in a lane, two in its left child, one beneath that. All were handled."""
+    fabric, (left, _) = SubscribedStream(), LANE.children
+    fabric.put(event("a"), event("b"))
+    split(fabric)
+    pass_seal(fabric)
+    put_in(fabric, left, event("c"), event("d"))
+    split(fabric, left)
+    pass_seal(fabric, left)
+    put_in(fabric, left.children[1], event("e"))
+    fabric.deliver(left.children[1])
+    return fabric

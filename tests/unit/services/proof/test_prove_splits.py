@@ -14,7 +14,7 @@ from eventfabric.wire import record_item
 from eventfabric.wire.keys import record_key
 from tests.support.failing_handlers import Failing, dead_letters, fabric_of, retry, the_dead_letter
 from tests.support.memory_fabric import LANE, batch_of, event
-from tests.support.splits import event_in, pass_seal, put_in, split, start
+from tests.support.splits import event_in, pass_seal, put_in, split, split_twice, start
 from tests.support.subscribed_stream import SubscribedStream
 
 LEFT, RIGHT = LANE.children
@@ -23,22 +23,6 @@ LEFT, RIGHT = LANE.children
 def proofs(fabric: SubscribedStream, lane: Lane | None = None) -> dict[Lane, LaneProof]:
     prover = Prover(fabric.stream, [fabric.subscription], fabric.ports(), lane=lane)
     return {proof.lane: proof for root in prover.lanes for proof in prover.prove(root)}
-
-
-def split_twice() -> SubscribedStream:
-    """Two events in the lane, two in its left child, one in a lane beneath that; all were handled."""
-    fabric = SubscribedStream()
-    fabric.put(event("a"), event("b"))
-    fabric.deliver()
-    split(fabric)
-    pass_seal(fabric)
-    put_in(fabric, LEFT, event("c"), event("d"))
-    fabric.deliver(LEFT)
-    split(fabric, LEFT)
-    pass_seal(fabric, LEFT)
-    put_in(fabric, LEFT.children[1], event("e"))
-    fabric.deliver(LEFT.children[1])
-    return fabric
 
 
 def test_a_tree_is_proven_lane_by_lane_and_a_seal_is_no_event() -> None:

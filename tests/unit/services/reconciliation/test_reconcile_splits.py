@@ -15,7 +15,7 @@ from eventfabric.wire.doorbell import from_body
 from eventfabric.wire.keys import record_key
 from tests.support.failing_handlers import Failing, fabric_of, retry
 from tests.support.memory_fabric import AWAY, HOME, LANE, STREAM, event
-from tests.support.splits import event_in, pass_seal, put_in, split, start
+from tests.support.splits import event_in, pass_seal, put_in, split, split_twice, start
 from tests.support.subscribed_stream import SUBSCRIPTION, SubscribedStream
 
 LEFT, RIGHT = LANE.children
@@ -44,25 +44,9 @@ def rung(fabric: SubscribedStream) -> list[Lane]:
     return [from_body(body).lane for body in fabric.queue.bodies]
 
 
-def delivered() -> SubscribedStream:
-    """A lane was split, its left child too, and everything was delivered."""
-    fabric = SubscribedStream()
-    fabric.put(event("a"), event("b"))
-    fabric.deliver()
-    split(fabric)
-    pass_seal(fabric)
-    put_in(fabric, LEFT, event("c"), event("d"))
-    fabric.deliver(LEFT)
-    split(fabric, LEFT)
-    pass_seal(fabric, LEFT)
-    put_in(fabric, LEFT.children[1], event("e"))
-    fabric.deliver(LEFT.children[1])
-    return fabric
-
-
 @pytest.mark.parametrize("full", [False, True])
 def test_a_tree_in_which_nothing_is_wrong_is_verified_lane_by_lane(full: bool) -> None:
-    fabric = delivered()
+    fabric = split_twice()
     assert reconcile(fabric, full=full) == []
     ends = {lane: fabric.log.tail(lane) for lane in (LANE, LEFT, LEFT.children[1])}
     ends |= {RIGHT: start(fabric, RIGHT), LEFT.children[0]: start(fabric, LEFT.children[0])}
@@ -76,14 +60,14 @@ def test_a_tree_in_which_nothing_is_wrong_is_verified_lane_by_lane(full: bool) -
 
 
 def test_a_hole_in_a_child_is_found_and_reported_there() -> None:
-    fabric = delivered()
+    fabric = split_twice()
     assert reconcile(fabric) == []
     fabric.table.write("Delete", {"Key": record_key(LEFT, start(fabric, LEFT).sequence)})
     assert (FindingKind.HOLE, LEFT) in kinds(reconcile(fabric, full=True))
 
 
 def test_rounds_through_a_child_begin_behind_the_seal() -> None:
-    fabric = delivered()
+    fabric = split_twice()
     assert reconcile(fabric) == []
     for _ in range(2):
         fabric.clock.advance(limits.ROUND_SECONDS + 1)
@@ -125,7 +109,7 @@ def unbegun(fabric: SubscribedStream, of: Lane) -> None:
 
 @pytest.mark.parametrize("repair", [True, False])
 def test_a_parent_is_rung_for_a_child_that_nobody_began(repair: bool) -> None:
-    fabric = delivered()
+    fabric = split_twice()
     unbegun(fabric, RIGHT)
     assert reconcile(fabric) == [], "the run that does that may be under way"
     fabric.clock.advance(LATE_SECONDS)
@@ -146,7 +130,7 @@ def test_keys_are_counted_once_where_they_wait() -> None:
 
 
 def test_a_tree_at_rest_is_left_alone_until_something_comes() -> None:
-    fabric, faults = delivered(), Faults()
+    fabric, faults = split_twice(), Faults()
     assert reconcile(fabric) == []
     assert reconcile(fabric) == []
     ports = faults.ports(fabric.ports())
@@ -159,7 +143,7 @@ def test_a_tree_at_rest_is_left_alone_until_something_comes() -> None:
 
 
 def test_a_replica_verifies_a_child_against_its_origin() -> None:
-    fabric = delivered()
+    fabric = split_twice()
     fabric.cloud.replicate()
     away = fabric.in_region(AWAY)
     assert reconcile(away) == []
